@@ -1,0 +1,1 @@
+"""What is promised: the formulas of the papers; numbers in, numbers out."""

@@ -1,0 +1,1 @@
+"""The gallery: one file per figure of the papers, and our own."""

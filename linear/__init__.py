@@ -1,0 +1,20 @@
+"""What is true: ridge regression under Langevin dynamics, exact Gaussian laws, exact divergences."""
+
+from linear.gaussian_pair import GaussianPair
+from linear.langevin import deletion_pair, exact_law_map, exact_laws
+from linear.residuals import reference_residual_moments, residual_moments
+from linear.ridge import RidgeProblem
+from linear.schedule import Schedule
+from linear.simulation import simulate
+
+__all__ = [
+    "GaussianPair",
+    "RidgeProblem",
+    "Schedule",
+    "deletion_pair",
+    "exact_law_map",
+    "exact_laws",
+    "reference_residual_moments",
+    "residual_moments",
+    "simulate",
+]

@@ -1,0 +1,60 @@
+"""The chain itself, step by step, knowing none of the closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linear import _checks
+from linear.ridge import RidgeProblem
+from linear.schedule import Schedule
+
+Array = NDArray[np.float64]
+_BLOCK_ENTRIES = 1 << 22  # doubles in the largest temporary array: 32 MB
+
+
+def simulate(
+    problem: RidgeProblem, schedule: Schedule, index: int, runs: int, rng: np.random.Generator | int
+) -> tuple[Array, Array]:
+    """Independent samples of the unlearned and of the reference parameters, each (runs, p, C).
+
+    Unlearned: `learn_steps` noisy gradient steps on all rows, then `unlearn_steps` without row `index`. Reference:
+    every step without the row. All noise is independent. `rng` is a Generator or a seed; the samples depend on nothing
+    else.
+    """
+    index = _checks.position("index", index, problem.n_points)
+    runs = _checks.integer("runs", runs, minimum=1)
+    if not isinstance(rng, np.random.Generator):
+        rng = np.random.default_rng(_checks.integer("rng", rng, minimum=0))
+    everything = (problem.features, problem.targets)
+    remaining = (np.delete(problem.features, index, axis=0), np.delete(problem.targets, index, axis=0))
+    unlearned = _chains(problem, schedule, everything, remaining, runs, rng)
+    reference = _chains(problem, schedule, remaining, remaining, runs, rng)
+    return unlearned, reference
+
+
+def _chains(
+    problem: RidgeProblem,
+    schedule: Schedule,
+    learn_data: tuple[Array, Array],
+    unlearn_data: tuple[Array, Array],
+    runs: int,
+    rng: np.random.Generator,
+) -> Array:
+    """`runs` final parameters, (runs, p, C)."""
+    p, outputs = problem.n_features, problem.n_outputs
+    samples = np.empty((runs, p, outputs))
+    block = max(1, _BLOCK_ENTRIES // (max(problem.n_points, p) * outputs))
+    for start in range(0, runs, block):
+        width = min(block, runs - start)
+        weights = np.tile(problem.initial, (1, width))  # the runs side by side, (p, width * C)
+        for (features, targets), steps, noise in (
+            (learn_data, schedule.learn_steps, schedule.learn_noise),
+            (unlearn_data, schedule.unlearn_steps, schedule.unlearn_noise),
+        ):
+            wanted = np.tile(targets, (1, width))
+            for _ in range(steps):
+                gradient = features.T @ (features @ weights - wanted) + problem.ridge * weights
+                weights = weights - schedule.step_size * gradient + noise * rng.standard_normal(weights.shape)
+        samples[start : start + width] = weights.reshape(p, width, outputs).transpose(1, 0, 2)
+    return samples

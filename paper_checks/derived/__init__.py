@@ -1,0 +1,1 @@
+"""Statements derived for this project, tried like any other."""

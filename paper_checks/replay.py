@@ -1,0 +1,68 @@
+"""Run a saved counterexample again: both numbers, from the instance alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .claim import Claim, Promise
+from .codec import decode
+from .legs import Comparison
+from .registry import all_claims
+from .verdict import Counterexample, log_promise, show_log
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The record in `path`. Raises ValueError when it is no saved counterexample."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"file = {str(path)!r}: cannot be read as a counterexample ({error})") from error
+    needed = {"claim", "instance", "log_promised", "log_truth", "direction"}
+    if not isinstance(record, dict) or not needed <= record.keys():
+        raise ValueError(f"file = {str(path)!r}: a counterexample holds {', '.join(sorted(needed))}")
+    return record
+
+
+def recompute(record: dict[str, Any]) -> tuple[Counterexample, bool]:
+    """Promise and truth computed anew from the record's instance; and whether the promise still fails."""
+    claims = all_claims()
+    if record["claim"] not in claims:
+        raise ValueError(f"claim = {record['claim']!r}: no registered claim has this id")
+    claim = claims[record["claim"]]
+    instance = decode(record["instance"])
+    promise, leg = _trial(claim, record.get("mutant"), record.get("leg"))
+    promised = log_promise(promise(instance))
+    truth = (leg.certify or leg.truth)(instance)
+    direction = record["direction"]
+    again = Counterexample(instance, promised, truth, direction, certified=leg.certify is not None)
+    beyond = truth.lower - promised if direction == "above" else promised - truth.upper
+    return again, beyond > leg.tolerance
+
+
+def _trial(claim: Claim, mutant_name: str | None, leg_name: str | None) -> tuple[Promise, Comparison]:
+    promise = claim.promise
+    if mutant_name is not None:
+        promise = next((m.promise for m in claim.mutants if m.name == mutant_name), None)
+    exact = [leg for leg in claim.legs if isinstance(leg, Comparison)]
+    leg = next((leg for leg in exact if leg.name == leg_name), exact[0] if exact else None)
+    if promise is None or leg is None:
+        raise ValueError(f"claim = {claim.id!r}: has no exact comparison to replay")
+    return promise, leg
+
+
+def describe(again: Counterexample, record: dict[str, Any], stands: bool) -> str:
+    """What the replay prints: the instance, both numbers now and as saved."""
+    saved_lower, saved_upper = (decode(value) for value in record["log_truth"])
+    return "\n".join(
+        [
+            f"claim     {record['claim']}" + (f", mutant {record['mutant']}" if record.get("mutant") else ""),
+            f"instance  {again.instance}",
+            f"promised  {show_log(again.log_promised)}   (saved {show_log(decode(record['log_promised']))})",
+            f"true      [{show_log(again.truth.lower)}, {show_log(again.truth.upper)}]"
+            + (" certified" if again.certified else " in float64 with its error"),
+            f"saved     [{show_log(saved_lower)}, {show_log(saved_upper)}]",
+            "the promise is refuted" if stands else "the promise is NOT refuted here",
+        ]
+    )

@@ -1,0 +1,16 @@
+"""Shared test settings: deterministic hypothesis, and one false-alarm budget for everything statistical."""
+
+from hypothesis import HealthCheck, settings
+
+# All statistical tests of the suite share this probability of a false alarm; each takes FALSE_ALARM / 100.
+FALSE_ALARM = 1e-6
+STATISTICAL_TESTS_AT_MOST = 100
+
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+settings.load_profile("suite")
