@@ -88,15 +88,15 @@ def run_chain(problem: linear.RidgeProblem, schedule: linear.Schedule, index: in
     """Learn on all rows, unlearn without row `index`, with fresh noise; the weights after each phase."""
     rng = np.random.default_rng(seed)
     weights = problem.initial.copy()
-    remaining = problem.without(index)
     phases = (
         ("learned", problem, schedule.learn_steps, schedule.learn_noise),
-        ("unlearned", remaining, schedule.unlearn_steps, schedule.unlearn_noise),
+        ("unlearned", problem.without(index), schedule.unlearn_steps, schedule.unlearn_noise),
     )
     saved = {}
     for name, rows, steps, noise in phases:
         for _ in range(steps):
-            weights = weights - schedule.step_size * rows.gradient(weights) + noise * rng.standard_normal(weights.shape)
+            gradient = rows.features.T @ (rows.features @ weights - rows.targets) + rows.ridge * weights
+            weights = weights - schedule.step_size * gradient + noise * rng.standard_normal(weights.shape)
         saved[name] = weights
     return saved
 
@@ -167,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _save(path: Path, weights: dict[str, np.ndarray]) -> None:
     with path.open("wb") as file:
-        np.savez(file, **weights)
+        np.savez(file, learned=weights["learned"], unlearned=weights["unlearned"])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -132,9 +132,8 @@ def _profile(shift: Array, theta: Array, columns: int, epsilon: Array) -> _Profi
                 break
     refused = ~(result.error <= _REFUSED)
     if refused.any():
-        worst = int(np.flatnonzero(refused)[0])
         raise FloatingPointError(
-            f"coupling certificate at epsilon = {epsilon[worst]!r}: the contour integral is not accurate to {_REFUSED}"
+            f"coupling certificate at epsilon = {float(epsilon[refused][0])!r}: the contour integral is not accurate"
         )
     return result
 

@@ -186,7 +186,7 @@ def model_clipping_noise(
     # theta must be at most this; rounded down
     share = (target - start) / steps * (1 + 8 * _U)
     noise = diameter / float(gaussian_dp.mu_from_log_delta(0.0 if bound == "dobrushin" else epsilon, share))
-    if bound == "recursion" and steps > 1:
+    if bound == "recursion" and (steps > 1 or start < 0):
         noise = _recursion_root(epsilon, target, diameter, steps, start, noise)
     nudge = 4 * _U
     while _log_delta(epsilon, diameter / noise, steps, start, bound) > target:

@@ -223,10 +223,13 @@ def _value(chain: _Chain, tolerance: float) -> ChainValue:
         # an empty support says nothing about where the best event begins
         barrier = theta - chain.noise[-1] if isfinite(theta) else _barrier(chain)
     barrier = max(barrier, theta - chain.noise[-1])
-    fine = _run(chain, min(floor, _FIRST_FLOOR - coarse.log_value), barrier, _FINE)
+    floor = min(floor, _FIRST_FLOOR - coarse.log_value)
+    fine = _run(chain, floor, barrier, _FINE)
+    if fine.thresholds[-1] < barrier:  # two laws far apart leave it open where between them the event begins
+        fine = _run(chain, floor, -inf, _FINE)
     disagreement = abs(np.expm1(coarse.log_value - fine.log_value))
     error = float(disagreement + exp(fine.log_lost - fine.log_value) + fine.rounding)
-    if not (error <= tolerance and fine.thresholds[-1] >= barrier):
+    if not error <= tolerance:
         raise FloatingPointError(
             f"relative error {error:.1e} exceeds tolerance = {tolerance:.1e}: resolutions differ by "
             f"{disagreement:.1e}, rounding and cancellation may cost {fine.rounding:.1e}"

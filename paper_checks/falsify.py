@@ -14,7 +14,7 @@ from . import families
 from .families.base import Family
 from .registry import all_claims
 from .search import BrokenPromise, Clock, Promise, Tally, Trial, run_tasks, tasks_of_round, try_instance
-from .verdict import Counterexample, Evidence, Truth, Verdict, show_log
+from .verdict import Counterexample, Evidence, Status, Truth, Verdict, show_log
 
 # A shrink may take this long, whatever is left of the budget: a refutation is worth making readable.
 _SHRINK_SECONDS = 10.0
@@ -154,7 +154,7 @@ def _survived(family: Family, tally: Tally, doubts: int) -> Evidence:
     note = f"tried: {kinds}"
     if tally.refused:
         note += f"; on {tally.refused} more the truth could not be had and nothing was concluded"
-    status = "survived" if doubts == 0 and tally.trials else "undecided"
+    status: Status = "survived" if doubts == 0 and tally.trials else "undecided"
     if doubts:
         note = f"{doubts} apparent violations were not confirmed by the rigorous truth; {note}"
     nearest = best.instance if best is not None else None

@@ -1,4 +1,4 @@
-"""The three ways to try a claim: exact comparison over instances, symbolic identities, sampling with exact intervals."""
+"""Three ways to try a claim: exact comparison over instances, symbolic identities, sampling with exact intervals."""
 
 from __future__ import annotations
 
@@ -56,12 +56,19 @@ class Comparison:
             if found is not None:
                 best = self._shrink(found, promise)
                 certified = self._certified(best)
-                seen = {"kinds": dict(kinds), "pairs": tuple(pairs)}
                 if certified is None:
                     note = f"an apparent violation was not confirmed by the rigorous truth: {best.instance}"
-                    return Evidence(self.name, "undecided", trials, note=note, **seen)
+                    return Evidence(self.name, "undecided", trials, note=note, kinds=dict(kinds), pairs=tuple(pairs))
                 note = f"promised {show_log(certified.log_promised)}, true {show_log(certified.truth.lower)}"
-                return Evidence(self.name, "refuted", trials, counterexample=certified, note=note, **seen)
+                return Evidence(
+                    self.name,
+                    "refuted",
+                    trials,
+                    counterexample=certified,
+                    note=note,
+                    kinds=dict(kinds),
+                    pairs=tuple(pairs),
+                )
             unclear += self._unclear(truth, promised)
             ratio = _ratio(truth, promised)
             pairs.append((promised, 0.5 * (truth.lower + truth.upper) if math.isfinite(truth.lower) else -math.inf))

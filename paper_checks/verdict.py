@@ -48,7 +48,7 @@ def log_promise(value: object) -> float:
         if math.isnan(value.value):
             raise InvalidPromise("returned the logarithm nan")
         return float(value.value)
-    if isinstance(value, bool) or isinstance(value, complex):
+    if isinstance(value, bool | complex):
         raise InvalidPromise(f"returned {value!r}: a promise is one real number >= 0")
     try:
         size = getattr(value, "size", 1)

@@ -157,6 +157,16 @@ def test_mu_is_rounded_up_and_by_little(arguments: dict, noise_std: float) -> No
     assert off < 1e-13 or (arguments["clip"] == 0.0 and (off < 1e-14 * forgotten or forgotten > 690))
 
 
+def test_what_is_left_of_the_start_is_rounded_up_when_almost_nothing_is() -> None:
+    """Without a drift mu is the power of 1 - step_size penalty: of a factor near 0, and a high power."""
+    start = {"radius": 1.0, "clip": 0.0}
+    for penalty in (2.702702702, 2.7027027027, 2.70270270270):
+        assert 0 <= off_side(start | {"step_size": 0.37, "penalty": penalty, "steps": 1}, 1.0) < 1e-13
+    for penalty in np.random.default_rng(3).uniform(0.2, 0.7, 40):
+        off = off_side(start | {"step_size": 1.0, "penalty": float(penalty), "steps": 500}, 1.0)
+        assert 0 <= off < 1e-12
+
+
 def test_without_allowance_rounding_would_go_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_outward, "_ROUND", 0.0)
     rng = np.random.default_rng(1)

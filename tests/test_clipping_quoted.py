@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bounds import gaussian_dp
-from bounds.clipping import gradient_clipping_delta, gradient_clipping_noise
+from bounds.clipping import gradient_clipping_delta, gradient_clipping_noise, gradient_clipping_total_variation
 from bounds.clipping_quoted import quoted_delta, quoted_noise, quoted_steps
 from bounds.output_perturbation import output_perturbation_noise
 from bounds.renyi_route import renyi_epsilon, renyi_log_delta, renyi_mu
@@ -72,6 +72,11 @@ def test_which_constants_are_safe_up_to_three_logs() -> None:
     # 72 needs rho^(2T) <= 1/2: with a small product and a small drift it is too small
     small = {"radius": 1.0, "clip": 1e-3, "step_size": 0.1, "penalty": 0.01, "steps": 1}
     assert true_delta("72", 1.0, 1e-5, small) > 1e-5
+
+
+def test_total_variation_to_the_control_at_nine() -> None:
+    noise = quoted_noise(epsilon=1.0, delta=1e-5, form="9", **SHORT)
+    assert gradient_clipping_total_variation(**SHORT, noise_std=noise) == pytest.approx(0.03918, abs=5e-6)
 
 
 def test_best_total_variance_is_4_41_times_classical_output_perturbation() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from bounds import gaussian_dp
+from bounds import model_clipping as module
 from bounds.model_clipping import (
     model_clipping,
     model_clipping_log_delta,
@@ -91,6 +92,16 @@ def fraction(a: mp.mpf) -> mp.mpf:
         return total
 
     return mills(-a) - mills(2 - a)
+
+
+@given(epsilon=st.one_of(st.floats(1e-200, 1e-3), st.floats(1e-3, 600.0)), log=st.floats(-1e3, -1e-12))
+def test_the_raised_epsilon_is_rounded_down_and_by_little(epsilon: float, log: float) -> None:
+    log_odds = epsilon + math.log(-math.expm1(-epsilon))
+    raised = module._raised(epsilon, log_odds, log)
+    with mp.workdps(800):
+        truth = mp.log1p(mp.expm1(epsilon) / mp.exp(log))
+        assert raised <= truth
+        assert truth - raised <= 1e-12 * truth
 
 
 @given(epsilon=st.floats(0.01, 5.0), ratio=st.floats(0.1, 6.0), steps=st.integers(1, 20), initial=st.floats(1e-8, 1.0))

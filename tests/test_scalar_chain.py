@@ -38,12 +38,29 @@ def test_two_and_three_steps_match_thirty_digit_integrals_within_the_stated_erro
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10])
 @pytest.mark.parametrize("epsilon", [0.0, 0.5, 3.0])
-def test_without_drift_the_chain_is_a_gaussian_pair(steps: int, epsilon: float) -> None:
-    noise = np.linspace(2.0, 1.0, steps)
+@pytest.mark.parametrize("direction", [1, -1])
+def test_without_drift_the_chain_is_a_gaussian_pair(steps: int, epsilon: float, direction: int) -> None:
+    noise = np.linspace(2.0, 0.5, steps)[::direction]
     value = threshold_policy_value(radius=1.0, shift=0.0, factor=0.8, steps=steps, noise_std=noise, epsilon=epsilon)
     spread = math.sqrt(sum((std * 0.8 ** (steps - 1 - t)) ** 2 for t, std in enumerate(noise)))
     truth = gaussian_log_delta(2 * 0.8**steps / spread, epsilon)
     assert abs(math.expm1(value.log_delta - truth)) <= value.relative_error < 1e-6
+
+
+@pytest.mark.parametrize("noise_std", [1e2, 1e3, 1e4, 1e5])
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_digits_lost_to_nearly_equal_laws_are_stated(noise_std: float, factor: float) -> None:
+    value = threshold_policy_value(
+        radius=1.0, shift=0.0, factor=factor, steps=5, noise_std=noise_std, epsilon=0.0, tolerance=1e-3
+    )
+    mu = 2 * factor**5 / noise_std / math.sqrt(sum(factor ** (2 * k) for k in range(5)))
+    truth = gaussian_log_delta(mu, 0.0)
+    assert abs(math.expm1(value.log_delta - truth)) <= value.relative_error < 1e-10 * noise_std
+
+
+def test_laws_that_are_perfectly_distinguishable() -> None:
+    value = threshold_policy_value(radius=9.0, shift=0.0, factor=1.0, steps=3, noise_std=0.5, epsilon=0.0)
+    assert abs(value.log_delta) < 1e-13
 
 
 @pytest.mark.parametrize(("noise_std", "log_delta"), [(5.0, -583.3755090954958), (30.0, None)])
@@ -115,11 +132,11 @@ def test_the_threshold_policy_beats_fixed_fields_and_falls_with_every_step() -> 
     assert all(later < earlier for earlier, later in itertools.pairwise(values))
 
 
-@pytest.mark.parametrize("curvature", [4.0, -6.0])
+@pytest.mark.parametrize("curvature", [4.0, -6.0, -60.0])
 def test_clipped_quadratic_far_from_its_clip_is_autoregressive(curvature: float) -> None:
-    arguments = {"step_size": 0.1, "penalty": 0.5, "steps": 6, "noise_std": 1.0}
-    value = clipped_quadratic(radius=1.0, curvature=curvature, clip=1e4, epsilon=1.0, **arguments)
-    mu = solvable_chains.quadratic_loss(gaps=[2.0], curvatures=[curvature], **arguments)
+    arguments = {"step_size": 0.1, "penalty": 0.5, "steps": 3, "noise_std": 1.0}
+    value = clipped_quadratic(radius=0.1, curvature=curvature, clip=1e6, epsilon=1.0, **arguments)
+    mu = solvable_chains.quadratic_loss(gaps=[0.2], curvatures=[curvature], **arguments)
     assert value.log_delta == pytest.approx(gaussian_log_delta(mu, 1.0), abs=1e-11)
 
 

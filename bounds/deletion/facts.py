@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Residuals:
-    """Law of the deleted row's residual at each learning step: N(mean, variance I_C); `norms` (T,), `variances` (T,)."""
+    """The deleted row's residual at each learning step, N(mean, variance I_C): `norms` (T,), `variances` (T,)."""
 
     means: Array
     norms: Array
@@ -131,4 +131,5 @@ class DeletionFacts:
 
 
 def _running_sum(values: Array) -> Array:
-    return np.hstack([np.zeros((values.shape[0], 1)), np.cumsum(values, axis=1)])
+    total: Array = np.hstack([np.zeros((values.shape[0], 1)), np.cumsum(values, axis=1)])
+    return total

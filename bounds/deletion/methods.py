@@ -53,6 +53,10 @@ def log_add(first: float, second: float) -> float:
     return total if math.isinf(total) else total + 4e-16 * (1 + abs(total))
 
 
+def _log_delta(mu: float, epsilon: float) -> float:
+    return float(gaussian_dp.log_delta(mu, epsilon))
+
+
 def sensitivities(facts: DeletionFacts, residuals: Residuals, log_tail: float) -> Array:
     """s_k, k = 0..T-1, exceeded anywhere with probability at most e^log_tail along the chain of `residuals`."""
     if not facts.random_steps:
@@ -91,7 +95,7 @@ class UnlearningOnly:
 
     def forward(self, epsilon: float) -> float:
         kept = math.log1p(-math.exp(self.log_delta_s))
-        return log_add(kept + gaussian_dp.log_delta(self.mu, epsilon), self.log_delta_s)
+        return log_add(kept + _log_delta(self.mu, epsilon), self.log_delta_s)
 
     reverse = forward
 
@@ -125,15 +129,15 @@ class Clipped:
         return max(self.forward_mu, self.reverse_mu)
 
     def forward(self, epsilon: float) -> float:
-        return log_add(gaussian_dp.log_delta(self.forward_mu, epsilon), self.log_delta_s)
+        return log_add(_log_delta(self.forward_mu, epsilon), self.log_delta_s)
 
     def reverse(self, epsilon: float) -> float:
-        from_reference = log_add(gaussian_dp.log_delta(self.reverse_mu, epsilon), self.log_delta_s)
+        from_reference = log_add(_log_delta(self.reverse_mu, epsilon), self.log_delta_s)
         # V1 can only help where the reference chain's parameter is the larger one.
         if self.reverse_mu <= self.forward_mu or self.log_delta_s == -math.inf:
             return from_reference
         smaller_tail = self.parameter("learned", self.log_delta_s - max(epsilon, 0.0))
-        from_learned = log_add(gaussian_dp.log_delta(smaller_tail, epsilon), self.log_delta_s)
+        from_learned = log_add(_log_delta(smaller_tail, epsilon), self.log_delta_s)
         return min(from_reference, from_learned)
 
 
@@ -258,9 +262,7 @@ class Coupling:
         covariance = facts.step_size**2 * arrivals @ self._residual_covariance @ arrivals.T
         variances, basis = np.linalg.eigh(0.5 * (covariance + covariance.T))
         shift = basis.T @ (scale[:, None] * facts.mean_gap)
-        # Enlarging a shift or a variance enlarges the gap: rounding is met on the safe side.
-        enlarged = np.maximum(variances, 0) * _UP + 1e-14 * variances[-1]
-        return np.sum(shift**2, axis=1) * _UP, enlarged
+        return np.sum(shift**2, axis=1) * _UP, np.maximum(variances, 0)
 
     @cached_property
     def _residual_covariance(self) -> Array:
@@ -278,7 +280,10 @@ class Coupling:
         if self._gap_law is None:
             return 0.0
         shift_squared, variances = self._gap_law
-        return float(coupling.log_expected_delta(shift_squared, variances, self.facts.outputs, epsilon))
+        value = float(coupling.log_expected_delta(shift_squared, variances, self.facts.outputs, epsilon))
+        # E d_nu grows with the shifts but not always with the variances, so the rounding of these (some 1e-13 relative)
+        # is met in the result: the logarithm moves by at most about (1 + |log|) times a relative change of them.
+        return value + 1e-11 * (1 + abs(value))
 
     reverse = forward
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
+
+import linear
 
 from ..claim import Claim, Mutant
 from ..court import Court
@@ -28,9 +31,7 @@ def longer_steps(court: Court, rng: np.random.Generator) -> Iterator[RidgeInstan
         yield RidgeInstance(instance.problem, schedule, instance.index, 1.0, 0.1, "step beyond 1/L")
 
 
-def _scaled(instance: RidgeInstance, factor: float):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
+def _scaled(instance: RidgeInstance, factor: float) -> linear.Schedule:
     return replace(instance.schedule, step_size=instance.schedule.step_size * factor)
 
 
@@ -57,7 +58,10 @@ CLAIMS = (
     Claim(
         id="benarroch2026.assumption_4_1",
         source="Benarroch, Atif, Cappe 2026, Assumption 4.1, instantiated for ridge",
-        statement="If eta <= 1/L then W -> W - eta grad F and its version without the row both contract by c = 1 - eta lambda < 1.",
+        statement=(
+            "If eta <= 1/L then W -> W - eta grad F and its version without the row both contract by "
+            "c = 1 - eta lambda < 1."
+        ),
         provenance="derived",
         against="the spectral norms of both dense maps",
         promise=promised(lambda instance: instance.problem.ridge),

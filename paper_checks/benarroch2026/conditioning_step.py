@@ -1,7 +1,8 @@
 """The conditioning step in the proof of Theorem 4.3: applying Prop. 4.2 to the law given the sensitivity event.
 
-One row x = y = 1, ridge 1, eta .4, unit noise, T = 2, K = 0: X_1 ~ N(.4, 1), X_2 = .2 X_1 + .4 + xi, G = {|X_1 - 1| <= r}.
-The law of X_2 given G has density N(x; .48, 1.04) P(G | X_2 = x)/P(G), so everything is a one-dimensional integral.
+One row x = y = 1, ridge 1, eta .4, unit noise, T = 2, K = 0: X_1 ~ N(.4, 1), X_2 = .2 X_1 + .4 + xi, and
+G = {|X_1 - 1| <= r}. The law of X_2 given G has density N(x; .48, 1.04) P(G | X_2 = x)/P(G), so everything is a
+one-dimensional integral.
 """
 
 from __future__ import annotations

@@ -54,10 +54,13 @@ CLAIMS = (
     Claim(
         id="benarroch2026.definition_a_1",
         source="Benarroch, Atif, Cappe 2026, Definition A.1 (content reconstructed from its title)",
-        statement="T(P, Q) >= G(mu) if and only if, for every eps, H_{e^eps}(P||Q) <= Phi(-eps/mu + mu/2) - e^eps Phi(-eps/mu - mu/2).",
+        statement=(
+            "T(P, Q) >= G(mu) if and only if, for every eps, "
+            "H_{e^eps}(P||Q) <= Phi(-eps/mu + mu/2) - e^eps Phi(-eps/mu - mu/2)."
+        ),
         provenance="reconstructed",
         against="the certified hockey-stick between N(mu,1) and N(0,1), in ball arithmetic",
-        promise=lambda case: Log(gaussian_dp.log_delta(case.mu, case.epsilon)),
+        promise=lambda case: Log(float(gaussian_dp.log_delta(case.mu, case.epsilon))),
         legs=(Comparison(instances=shifts, truth=truth, relation="equal"),),
         expected="survived",
         why="The curve of the Gaussian shift itself: equality everywhere, also at exp(-50000).",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -70,8 +71,6 @@ def simplify(case: LearnUnlearnInstance) -> Iterator[LearnUnlearnInstance]:
 
 
 def _with(case: LearnUnlearnInstance, **changes: object) -> LearnUnlearnInstance:
-    from dataclasses import replace
-
     return replace(case, **changes)  # type: ignore[arg-type]
 
 
@@ -149,7 +148,9 @@ CLAIMS = (
     Claim(
         id="benarroch2026.proposition_4_2.p2_any",
         source=SOURCE,
-        statement="mu = c^K z_T / sqrt(sigma_L^2 c^{2K} (1-c^{2T})/(1-c^2) + sigma_U^2 (1-c^{2K})/(1-c^2)) for any s_k.",
+        statement=(
+            "mu = c^K z_T / sqrt(sigma_L^2 c^{2K} (1-c^{2T})/(1-c^2) + sigma_U^2 (1-c^{2K})/(1-c^2)) for any s_k."
+        ),
         reading="P2: one shift over the whole horizon, claimed for every sequence of sensitivities",
         provenance="reconstructed",
         against=AGAINST,
@@ -182,7 +183,10 @@ CLAIMS = (
     Claim(
         id="benarroch2026.proposition_4_2.hull",
         source=SOURCE,
-        statement="mu = the optimum over shifts (greatest convex minorant) is the exact worst case for every s_k, sigma_k, c_k.",
+        statement=(
+            "mu = the optimum over shifts (greatest convex minorant) is the exact worst case for every "
+            "s_k, sigma_k, c_k."
+        ),
         reading="optimal shifts over the whole horizon",
         provenance="derived",
         against=AGAINST,

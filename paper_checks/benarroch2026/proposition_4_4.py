@@ -191,8 +191,8 @@ CLAIMS = (
         id="benarroch2026.proposition_4_4.quantile",
         source=SOURCE,
         statement=(
-            "|W_k'x - y| <= sqrt(v_k q) with probability 1 - p, q the upper p-quantile of the noncentral chi-square with "
-            "C degrees of freedom and noncentrality |m_k|^2/v_k; at k = 0 the residual is not random and q costs nothing."
+            "|W_k'x - y| <= sqrt(v_k q) with probability 1 - p, q the upper p-quantile of the noncentral chi-square "
+            "with C degrees of freedom and noncentrality |m_k|^2/v_k; at k = 0 the residual is not random and q costs nothing."
         ),
         provenance="reconstructed",
         against="the quantile from a Poisson mixture of central chi-square tails",

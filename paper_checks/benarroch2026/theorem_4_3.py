@@ -125,7 +125,10 @@ def _p2_claim(count: Count, written: str) -> Claim:
             ),
         ),
         expected="refuted",
-        why="The sensitivity event is rare under the learn-unlearn law only; seen from the reference it costs e^eps delta_s.",
+        why=(
+            "The sensitivity event is rare under the learn-unlearn law only; seen from the reference it costs "
+            "e^eps delta_s."
+        ),
         repair="benarroch2026.repaired_theorem.reverse",
     )
 

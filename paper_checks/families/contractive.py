@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 from hypothesis import strategies
+from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from ..verdict import Truth
@@ -200,13 +200,17 @@ def simplify(instance: ContractiveInstance) -> Iterator[ContractiveInstance]:
     """Simpler instances: a step fewer, one number rounder."""
     arrays = (instance.sensitivity, instance.noise_std, instance.contraction)
     for k in range(instance.steps if instance.steps > 1 else 0):
-        yield ContractiveInstance(*(np.delete(values, k) for values in arrays), instance.kind)
+        yield _of([np.delete(values, k) for values in arrays], instance.kind)
     for which, values in enumerate(arrays):
         for k, value in enumerate(values):
             for rounder in rounder_numbers(float(value)):
                 changed = [entry.copy() for entry in arrays]
                 changed[which][k] = rounder
-                yield ContractiveInstance(*changed, instance.kind)
+                yield _of(changed, instance.kind)
+
+
+def _of(arrays: list[Array], kind: str) -> ContractiveInstance:
+    return ContractiveInstance(arrays[0], arrays[1], arrays[2], kind)
 
 
 def rounder_numbers(value: float) -> list[float]:
@@ -254,7 +258,7 @@ class Contractive(Family):
         # A factor that was at most 1 stays so: the local search does not leave the usual regime on its own.
         c = np.where(instance.contraction <= 1, np.minimum(c, 1.0), c)
         keep_zero = [(s, instance.sensitivity), (sigma, instance.noise_std), (c, instance.contraction)]
-        return ContractiveInstance(*(np.where(old == 0, 0.0, new) for new, old in keep_zero), "local search")
+        return _of([np.where(old == 0, 0.0, new) for new, old in keep_zero], "local search")
 
     def strategy(self) -> strategies.SearchStrategy[ContractiveInstance]:
         positive = strategies.floats(0.01, 100.0)

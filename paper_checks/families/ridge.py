@@ -263,7 +263,7 @@ def simplify(instance: RidgeInstance) -> Iterator[RidgeInstance]:
     for name in ("step_size", "learn_noise", "unlearn_noise"):
         for value in rounder_numbers(getattr(schedule, name)):
             if value > 0:
-                yield replace(instance, schedule=replace(schedule, **{name: value}))
+                yield replace(instance, schedule=replace(schedule, **{name: value}))  # type: ignore[arg-type]
     for value in rounder_numbers(problem.ridge):
         if value > 0:
             yield rebuilt(features, targets, value, instance.index)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from mpmath import (
-    cholesky, diag, eigsy, erfc, exp, eye, gammainc, inf, log, matrix, mp, mpc, mpf, nsum, pi, quad, sqrt,
+    cholesky, eigsy, erfc, exp, eye, gammainc, inf, log, matrix, mp, mpc, mpf, pi, quad, sqrt,
 )  # fmt: skip
 
 LINES = [
@@ -79,16 +79,15 @@ def plane(d1, d2, excess, epsilon):
 
 
 def noncentral_upper(order, noncentrality, x):
-    """P(chi'^2 > x)."""
-    half = mpf(noncentrality) / 2
-
-    def term(k):
-        weight = exp(-half + k * log(half) - mp.loggamma(k + 1)) if half else mpf(k == 0)
-        return weight * gammainc(mpf(order) / 2 + k, x / 2, regularized=True) if weight else mpf(0)
-
-    if not half:
-        return term(0)
-    return nsum(lambda k: term(int(k)), [0, int(half + 60 * sqrt(half) + 300)])
+    """P(chi'^2 > x): Poisson weights on Q(N/2 + k, x/2), by Q(a + 1, y) = Q(a, y) + y^a e^-y / Gamma(a + 1)."""
+    half, shape, y = mpf(noncentrality) / 2, mpf(order) / 2, mpf(x) / 2
+    tail = gammainc(shape, y, regularized=True)
+    rise = exp(shape * log(y) - y - mp.loggamma(shape + 1))
+    weight, total = exp(-half), mpf(0)
+    for k in range(int(half + 60 * sqrt(half)) + 300):
+        total += weight * tail
+        tail, rise, weight = tail + rise, rise * y / (shape + k + 1), weight * half / (k + 1)
+    return total
 
 
 def ball(dimension, columns, d, excess, epsilon):
