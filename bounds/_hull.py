@@ -27,8 +27,8 @@ Indices = NDArray[np.intp]
 
 _U = 2.0**-53
 _ROUND = 1.0  # multiplies every allowance for rounding; the tests set it to 0 and must see wrong sides
-_NOISE_POWER = 480
-_FALL = 400.0
+_NOISE_POWER = 480  # the squares stay normal numbers
+_FALL = 400.0  # what underflows must not be blown up again afterwards
 
 
 class Segments(NamedTuple):
@@ -68,7 +68,7 @@ def segments(
     if (r[1:] > 1.0).any():
         height = np.cumsum(np.log(r[1:]))
         if (np.maximum.accumulate(np.maximum(height, 0.0)) - height).max() > _FALL:
-            raise FloatingPointError("contraction: a fall by more than e^-400 before a rise above 1 is out of range")
+            raise FloatingPointError("contraction: with values above 1, no product of others may fall below e^-400")
 
     s_power, noise_power = int(np.frexp(s.max())[1]), int(np.frexp(noise.max())[1])
     noise = np.ldexp(noise, -noise_power)

@@ -48,7 +48,8 @@ def log_delta(mu: ArrayLike, epsilon: ArrayLike) -> FloatArray | float:
     Returns
     -------
     Above the truth by at most 3e-15 |log delta| + 1.2e-13 where delta <= 1/2, and by 1e-12 |log delta| where delta is
-    larger (for mu up to 1e6; further out epsilon / mu is not resolved so well). Minus infinity where delta is exactly 0 (mu = 0, epsilon >= 0).
+    larger (for mu up to 1e6; further out epsilon / mu is not resolved so well). Minus infinity where delta is exactly 0
+    (mu = 0, epsilon >= 0).
     """
     mu_, epsilon_, shape = _pair("mu", mu, "[0, inf]", "epsilon", epsilon, "(-inf, inf)")
     return _shaped(_log_delta(mu_, epsilon_), shape)

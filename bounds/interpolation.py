@@ -49,7 +49,7 @@ class ShiftPlan:
     shifts: FloatArray
     """a_k."""
     distances: FloatArray
-    """z_k, what is left between the processes after step k; the last is 0 up to rounding."""
+    """z_k, what is left between the processes after step k; 0 at the end of each segment."""
     lower: float
     """mu of the linear processes with factors exactly c_k and differences exactly s_k, rounded down."""
     sensitivity: FloatArray

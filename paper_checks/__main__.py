@@ -19,7 +19,7 @@ from .court import BUDGETS, Court, hold
 from .registry import select
 from .verdict import Verdict
 
-POINTS = {"quick": 240, "full": 2_000, "hunt": 10_000}
+POINTS = {"quick": 210, "full": 2_000, "hunt": 10_000}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -101,7 +101,8 @@ def run_replay(arguments: list[str], console: Console) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; a wrong call ends in exit status 2 with one line saying what is wrong."""
     given = sys.argv[1:] if arguments is None else arguments
-    console = Console()
+    # Piped output has no width of its own; the table needs about this much.
+    console = Console() if sys.stdout.isatty() else Console(width=110)
     try:
         if given[:1] == ["replay"]:
             return run_replay(given[1:], console)

@@ -10,6 +10,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "verify": ("paper_checks.__main__", (), "put the theorems on trial and write the report"),
     "replay": ("paper_checks.__main__", ("replay",), "run a saved counterexample again"),
     "certify": ("bounds.__main__", ("certify",), "certificate and noise for deleting one training point"),
+    "clipping": ("paper_checks.clipping_tables", (), "clipped fine-tuning: certified against exact, who wins where"),
 }
 
 

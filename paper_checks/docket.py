@@ -57,22 +57,34 @@ def spread_indices(problem: linear.RidgeProblem, count: int) -> NDArray[np.int64
     return np.sort(order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))])
 
 
+# The certificates that the claims hold against the truth point by point.
+_JUDGED = ("direction_aware", "coupling", "best")
+
+
 def _examine(
     problem: linear.RidgeProblem, schedule: linear.Schedule, index: int, delta: float, delta_s: float
-) -> tuple[float, dict[str, float], list[tuple[float, float, float]]]:
+) -> tuple[float, dict[str, float], list[tuple[float, dict[str, float]]]]:
+    """(exact epsilon, certified epsilon by method, [(epsilon, what is known there)])."""
     pair = linear.deletion_pair(problem, schedule, index)
-    exact = pair.epsilon(delta)
+    exact = float(pair.epsilon(delta))
     each = certify_each(problem, schedule, index, delta_s=delta_s)
     certified = {method: certificate.epsilon(delta) for method, certificate in each.items()}
     epsilons = exact * np.array(SHARES_OF_EXACT)
     forward = pair.log_hockey_stick(epsilons)
     reverse = pair.log_hockey_stick(epsilons, reverse=True)
-    return exact, certified, list(zip(epsilons.tolist(), forward.tolist(), reverse.tolist(), strict=True))
+    known = []
+    for place, epsilon in enumerate(epsilons.tolist()):
+        found = {"forward": float(forward[place]), "reverse": float(reverse[place])}
+        for method in _JUDGED:
+            found[f"{method} forward"] = each[method].log_forward(epsilon)
+            found[f"{method} reverse"] = each[method].log_reverse(epsilon)
+        known.append((epsilon, found))
+    return exact, certified, known
 
 
 def _examine_chunk(
     problem: linear.RidgeProblem, schedule: linear.Schedule, chunk: list[int], delta: float, delta_s: float
-) -> list[tuple[float, dict[str, float], list[tuple[float, float, float]]]]:
+) -> list[tuple[float, dict[str, float], list[tuple[float, dict[str, float]]]]]:
     return [_examine(problem, schedule, index, delta, delta_s) for index in chunk]
 
 
@@ -107,9 +119,10 @@ def build(
             progress(len(rows), len(indices))
     instances = []
     for index, (_, _, known) in zip(indices, rows, strict=True):
-        for epsilon, forward, reverse in known:
+        shared: dict[str, object] = {}
+        for epsilon, found in known:
             instance = RidgeInstance(problem, schedule, int(index), epsilon, DELTA_S, dataset.name)
-            instance._known.update(forward=forward, reverse=reverse)
+            instance.recall(found, shared)
             instances.append(instance)
     return Docket(
         data=f"{dataset.name}: {dataset.description}",

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -136,13 +137,13 @@ def tally(verdict: Verdict) -> str:
 def closest_text(verdict: Verdict) -> str:
     if verdict.status == "refuted" and verdict.counterexample is not None:
         margin = verdict.counterexample.margin
-        return f"x{margin:.4g}"
+        return f"x{margin:.4g}" if margin < 1e6 else "xinf"
     return "" if verdict.closest is None else f"{verdict.closest:.6g}"
 
 
 def print_verdicts(console: Console, outcomes: list[tuple[Claim, Verdict]]) -> None:
     """The verdict table on the terminal."""
-    table = Table(title="Verdicts", title_justify="left", header_style="bold", pad_edge=False)
+    table = Table(title="Verdicts", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("claim", overflow="fold")
     table.add_column("verdict")
     table.add_column("truth/promise", justify="right")
@@ -178,6 +179,7 @@ def print_docket(console: Console, docket: Docket) -> None:
         f"{docket.data}",
         title_justify="left",
         header_style="bold",
+        box=SIMPLE_HEAD,
         pad_edge=False,
     )
     for column in ("method", "least", "median", "largest", "median epsilon"):

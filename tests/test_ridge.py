@@ -60,6 +60,18 @@ def test_leave_one_out_at_leverage_near_one():
     assert np.linalg.norm(found - expected) < 1e-10 * np.linalg.norm(expected)
 
 
+def test_the_minimiser_of_an_ill_conditioned_problem():
+    """At a condition number of 1e10 the rounding of X'Y alone would cost 1e-11; the refinement sees the residuals."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        axes = np.linalg.qr(rng.normal(size=(6, 6)))[0] * np.logspace(2, -3, 6)
+        features = rng.normal(size=(40, 6)) @ axes
+        targets = features @ rng.normal(size=(6, 2))
+        problem = RidgeProblem(features, targets, ridge=1e-8)
+        expected = precise_minimiser(features, targets, 1e-8)
+        assert np.linalg.norm(problem.minimiser - expected) < 3e-12 * np.linalg.norm(expected)
+
+
 def test_leverage_is_the_diagonal_of_the_hat_matrix():
     problem = problem_of(1, n=9, p=5)
     hat = problem.features @ np.linalg.solve(problem.hessian, problem.features.T)
@@ -70,9 +82,16 @@ def test_leverage_is_the_diagonal_of_the_hat_matrix():
 
 def test_no_eigenvalue_is_below_the_ridge():
     problem = problem_of(2, n=3, p=8, ridge=1e-12)
-    assert problem.eigenvalues[0] == 1e-12  # exactly: rank 3 in dimension 8
+    np.testing.assert_array_equal(problem.eigenvalues[:5], 1e-12)  # exactly: rank 3 in dimension 8
     vectors = problem.eigenvectors
     np.testing.assert_allclose(vectors * problem.eigenvalues @ vectors.T, problem.hessian, atol=1e-13)
+
+
+def test_no_eigenvalue_is_below_the_ridge_where_columns_repeat():
+    for seed in range(5):
+        columns = np.random.default_rng(seed).normal(size=(9, 2))
+        problem = RidgeProblem(columns[:, [0, 1, 0, 1]], np.ones(9), ridge=1e-12)
+        assert problem.eigenvalues[0] >= 1e-12
 
 
 def precise_spectral_norm(problem, step_size, keep):

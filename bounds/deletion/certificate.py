@@ -57,7 +57,7 @@ class Certificate:
         return math.exp(self.log_delta(epsilon)) * (1 + 4e-16)
 
     def epsilon(self, delta: float) -> float:
-        """An epsilon >= 0 at which the promised delta is at most `delta`, smallest to 1e-10 relative; inf if none.
+        """An epsilon >= 0 at which the promised delta is at most `delta`, smallest to 1e-7 relative; inf if none.
 
         Raises ValueError unless 0 < delta < 1.
         """
@@ -77,10 +77,10 @@ class Certificate:
             low, high = high, 2 * high
             if high > 1e12:
                 return math.inf
-        high = brentq(excess, low, high, xtol=1e-12, rtol=1e-10)
+        high = brentq(excess, low, high, xtol=1e-12, rtol=1e-8)
         # Only a point at which the promise was evaluated and holds is returned.
         while excess(high) > 0:
-            high *= 1 + 1e-9
+            high *= 1 + 1e-8
         return high
 
 

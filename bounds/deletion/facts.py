@@ -60,7 +60,6 @@ class DeletionFacts:
     @classmethod
     def of(cls, problem: linear.RidgeProblem, schedule: linear.Schedule, index: int) -> DeletionFacts:
         """Gather the facts of deleting row `index`. Raises what `linear` raises for a bad problem or index."""
-        index = range(problem.n_points)[index] if isinstance(index, int) and index >= 0 else index
         learned = Residuals.of(residual_moments(problem, schedule, [index]))
         reference = Residuals.of(reference_residual_moments(problem, schedule, [index]))
         x = problem.features[index]
@@ -86,9 +85,14 @@ class DeletionFacts:
     def with_unlearn_noise(self, unlearn_noise: float) -> DeletionFacts:
         """The same deletion with another unlearning noise; nothing of the learning phase changes."""
         changed = replace(self, unlearn_noise=unlearn_noise)
-        for name in ("powers", "learn_variance", "unlearn_variance", "mean_gap"):
+        for name in ("powers", "learn_variance", "unlearn_variance", "mean_gap", "sensitivities"):
             changed.__dict__[name] = getattr(self, name)
         return changed
+
+    @cached_property
+    def sensitivities(self) -> dict[tuple[str, float], Array]:
+        """Sensitivities already found, by base chain and log tail; methods that ask for the same ones share them."""
+        return {}
 
     @property
     def random_steps(self) -> bool:
@@ -99,7 +103,9 @@ class DeletionFacts:
     def powers(self) -> Array:
         """a_j^n, shape (p, max(T, K) + 1)."""
         most = max(self.learn_steps, self.unlearn_steps)
-        return np.cumprod(np.hstack([np.ones((len(self.factors), 1)), np.tile(self.factors[:, None], most)]), 1)
+        steps = np.hstack([np.ones((len(self.factors), 1)), np.tile(self.factors[:, None], most)])
+        found: Array = np.cumprod(steps, axis=1)
+        return found
 
     @cached_property
     def learn_variance(self) -> Array:

@@ -57,18 +57,23 @@ def _log_delta(mu: float, epsilon: float) -> float:
     return float(gaussian_dp.log_delta(mu, epsilon))
 
 
-def sensitivities(facts: DeletionFacts, residuals: Residuals, log_tail: float) -> Array:
-    """s_k, k = 0..T-1, exceeded anywhere with probability at most e^log_tail along the chain of `residuals`."""
-    if not facts.random_steps:
-        return facts.step_size * facts.row_norm * residuals.norms * _UP
-    return sensitivity.sensitivities(
-        step_size=facts.step_size,
-        row_norm=facts.row_norm,
-        mean_norms=residuals.norms,
-        variances=residuals.variances,
-        dof=facts.outputs,
-        log_delta_s=log_tail,
-    )
+def sensitivities(facts: DeletionFacts, base: Base, log_tail: float) -> Array:
+    """s_k, k = 0..T-1, exceeded anywhere with probability at most e^log_tail along the base chain."""
+    if (base, log_tail) not in facts.sensitivities:
+        residuals: Residuals = getattr(facts, base)
+        if facts.random_steps:
+            found = sensitivity.sensitivities(
+                step_size=facts.step_size,
+                row_norm=facts.row_norm,
+                mean_norms=residuals.norms,
+                variances=residuals.variances,
+                dof=facts.outputs,
+                log_delta_s=log_tail,
+            )
+        else:
+            found = facts.step_size * facts.row_norm * residuals.norms * _UP
+        facts.sensitivities[base, log_tail] = found
+    return facts.sensitivities[base, log_tail]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +92,7 @@ class UnlearningOnly:
     @cached_property
     def mu(self) -> float:
         return interpolation.unlearning_only(
-            sensitivity=sensitivities(self.facts, self.facts.learned, self.log_delta_s),
+            sensitivity=sensitivities(self.facts, "learned", self.log_delta_s),
             contraction=self.facts.contraction,
             unlearn_steps=self.facts.unlearn_steps,
             unlearn_noise=self.facts.unlearn_noise,
@@ -131,11 +136,17 @@ class Clipped:
     def forward(self, epsilon: float) -> float:
         return log_add(_log_delta(self.forward_mu, epsilon), self.log_delta_s)
 
+    def from_reference(self, epsilon: float) -> float:
+        """Variant V2 of the reverse direction."""
+        return log_add(_log_delta(self.reverse_mu, epsilon), self.log_delta_s)
+
     def reverse(self, epsilon: float) -> float:
-        from_reference = log_add(_log_delta(self.reverse_mu, epsilon), self.log_delta_s)
+        from_reference = self.from_reference(epsilon)
         # V1 can only help where the reference chain's parameter is the larger one.
-        if self.reverse_mu <= self.forward_mu or self.log_delta_s == -math.inf:
+        if self.reverse_mu <= self.forward_mu:
             return from_reference
+        if self.log_delta_s == -math.inf:
+            return self.forward(epsilon)
         smaller_tail = self.parameter("learned", self.log_delta_s - max(epsilon, 0.0))
         from_learned = log_add(_log_delta(smaller_tail, epsilon), self.log_delta_s)
         return min(from_reference, from_learned)
@@ -147,7 +158,7 @@ class Hull(Clipped):
 
     def parameter(self, base: Base, log_tail: float) -> float:
         facts = self.facts
-        steps = sensitivities(facts, getattr(facts, base), log_tail)
+        steps = sensitivities(facts, base, log_tail)
         return interpolation.optimal_shifts(
             np.concatenate([steps, np.zeros(facts.unlearn_steps)]),
             np.repeat([facts.learn_noise, facts.unlearn_noise], [facts.learn_steps, facts.unlearn_steps]),
@@ -166,7 +177,7 @@ class WholeHorizon(Clipped):
     def parameter(self, base: Base, log_tail: float) -> float:
         facts = self.facts
         chord = interpolation.whole_horizon(
-            sensitivity=sensitivities(facts, getattr(facts, base), log_tail),
+            sensitivity=sensitivities(facts, base, log_tail),
             contraction=facts.contraction,
             unlearn_steps=facts.unlearn_steps,
             learn_noise=facts.learn_noise,
@@ -308,7 +319,14 @@ class Best:
         return min(method.forward(epsilon) for method in self.methods)
 
     def _reverse(self, epsilon: float) -> float:
-        return min(method.reverse(epsilon) for method in self.methods)
+        best = min(method.reverse(epsilon) for method in self.methods if not isinstance(method, Clipped))
+        for method in self.methods:
+            if isinstance(method, Clipped):
+                # Neither variant can fall below both of these, and V1 is dear to evaluate.
+                least = min(method.forward(epsilon), method.from_reference(epsilon))
+                if least < best:
+                    best = min(best, method.reverse(epsilon))
+        return best
 
 
 def _whitened_norm(gap: Array, variance: Array) -> float:

@@ -22,6 +22,15 @@ def sensitivities(
     instance: RidgeInstance, *, base: Base = "learned", count: Count = "random", delta_s: float | None = None
 ) -> Array:
     """s_k, k = 0..T-1: each step's quantile of Prop. 4.4, delta_s shared by the chosen count of steps."""
+    spent = instance.delta_s if delta_s is None else delta_s
+    key = ("sensitivities", base, count, spent)
+    if key not in instance.shared:
+        instance.shared[key] = _sensitivities(instance, base, count, spent)
+    found: Array = instance.shared[key]
+    return found
+
+
+def _sensitivities(instance: RidgeInstance, base: Base, count: Count, delta_s: float) -> Array:
     problem, schedule, index = instance.problem, instance.schedule, instance.index
     moments = residual_moments if base == "learned" else reference_residual_moments
     means, variances = moments(problem, schedule, [index])
@@ -35,7 +44,7 @@ def sensitivities(
         mean_norms=norms,
         variances=variances[0],
         dof=problem.n_outputs,
-        delta_s=instance.delta_s if delta_s is None else delta_s,
+        delta_s=delta_s,
         count=count,
     )
 

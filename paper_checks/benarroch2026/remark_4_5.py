@@ -87,7 +87,7 @@ def mapped_deviation(*, inverse: bool = True, shift: bool = True) -> Callable[[R
     def truth(instance: RidgeInstance) -> Truth:
         matrix, offset = exact_law_map(instance.problem, instance.schedule, instance.index)
         if not inverse:
-            matrix = np.linalg.inv(matrix)
+            matrix = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
         if not shift:
             offset = np.zeros_like(offset)
         learned = linear.langevin.exact_laws(instance.problem, _after_learning(instance), instance.index)

@@ -1,6 +1,6 @@
 """Families of instances: what is drawn, what is true of it, and how sure that is."""
 
-from . import contractive, gaussian_renyi, path, ridge
+from . import clipped_chain, contractive, gaussian_renyi, path, ridge
 from .base import Family, get, names, register
 
-__all__ = ["Family", "contractive", "gaussian_renyi", "get", "names", "path", "register", "ridge"]
+__all__ = ["Family", "clipped_chain", "contractive", "gaussian_renyi", "get", "names", "path", "register", "ridge"]

@@ -30,9 +30,7 @@ from .contractive import rounder_numbers
 
 Array = NDArray[np.float64]
 
-# An infinite truth is entered from the largest double on: a finite lower end keeps truth - promise a number when the
-# promise is infinite too.
-INFINITE = Truth(math.log(sys.float_info.max), math.inf)
+INFINITE = Truth(math.inf, math.inf)
 _PRECISIONS = tuple(2**k for k in range(7, 13))  # bits
 _WANTED_BITS = 60
 
@@ -107,6 +105,14 @@ def outward(ball: arb) -> Truth:
     return Truth(math.nextafter(lower, -math.inf), math.nextafter(upper, math.inf))
 
 
+def with_finite_end(found: Truth) -> Truth:
+    """The same, an infinite truth entered from the largest double on.
+
+    A search orders instances by truth - promise, which must stay a number when both are infinite.
+    """
+    return Truth(math.log(sys.float_info.max), math.inf) if found.lower == math.inf else found
+
+
 def _rational(value: float) -> fmpq:
     return fmpq(*float(value).as_integer_ratio())
 
@@ -178,8 +184,8 @@ def sample(rng: np.random.Generator) -> GaussianTriple:
         third = second + rng.exponential() * _covariance(rng, size)
     else:
         second, third = _covariance(rng, size), _covariance(rng, size)
-    laws = (GaussianLaw(mean, cov) for mean, cov in zip(means, (first, third, second), strict=True))
-    return GaussianTriple(*laws, order, kind)
+    p, q, r = (GaussianLaw(mean, cov) for mean, cov in zip(means, (first, third, second), strict=True))
+    return GaussianTriple(p, q, r, order, kind)
 
 
 def _covariance(rng: np.random.Generator, size: int) -> Array:
@@ -199,27 +205,36 @@ def simplify(instance: GaussianTriple) -> Iterator[GaussianTriple]:
     """Simpler triples: a dimension fewer, correlations dropped, then one number rounder."""
     size = len(instance.p.mean)
     laws = {name: getattr(instance, name) for name in ("p", "q", "r")}
+
+    def rebuilt(changed: dict[str, GaussianLaw]) -> GaussianTriple:
+        return GaussianTriple(**{**laws, **changed}, order=instance.order, kind=instance.kind)
+
     for k in range(size if size > 1 else 0):
         rest = [j for j in range(size) if j != k]
-        fewer = {name: GaussianLaw(law.mean[rest], law.cov[np.ix_(rest, rest)]) for name, law in laws.items()}
-        yield replace(instance, **fewer)
+        yield rebuilt({name: GaussianLaw(law.mean[rest], law.cov[np.ix_(rest, rest)]) for name, law in laws.items()})
     for order in rounder_numbers(instance.order):
         if order > 1:
             yield replace(instance, order=order)
     for name, law in laws.items():
-        for j, k in zip(*np.triu_indices(size), strict=True):
-            value = float(law.cov[j, k])
-            candidates = rounder_numbers(value) if j == k else [0.0] if value != 0 else []
-            for rounder in candidates:
-                cov = law.cov.copy()
-                cov[j, k] = cov[k, j] = rounder
-                if np.linalg.eigvalsh(cov)[0] > 0:
-                    yield replace(instance, **{name: GaussianLaw(law.mean, cov)})
+        for cov in _simpler_covariances(law.cov):
+            yield rebuilt({name: GaussianLaw(law.mean, cov)})
         for k in range(size):
-            for rounder in rounder_numbers(float(law.mean[k])):
+            for value in rounder_numbers(float(law.mean[k])):
                 mean = law.mean.copy()
-                mean[k] = rounder
-                yield replace(instance, **{name: GaussianLaw(mean, law.cov)})
+                mean[k] = value
+                yield rebuilt({name: GaussianLaw(mean, law.cov)})
+
+
+def _simpler_covariances(cov: Array) -> Iterator[Array]:
+    for j in range(len(cov)):
+        for k in range(j, len(cov)):
+            value = float(cov[j, k])
+            off_diagonal = [0.0] if value != 0 else []
+            for rounder in rounder_numbers(value) if j == k else off_diagonal:
+                changed = cov.copy()
+                changed[j, k] = changed[k, j] = rounder
+                if np.linalg.eigvalsh(changed)[0] > 0:
+                    yield changed
 
 
 class GaussianRenyi(Family):
@@ -243,7 +258,7 @@ class GaussianRenyi(Family):
         return sample(rng)
 
     def truth(self, instance: GaussianTriple) -> Truth:
-        return truth(instance)
+        return with_finite_end(truth(instance))
 
     def simplify(self, instance: GaussianTriple) -> Iterator[GaussianTriple]:
         return simplify(instance)
@@ -260,15 +275,17 @@ class GaussianRenyi(Family):
     def with_coordinates(self, instance: GaussianTriple, coordinates: Array) -> GaussianTriple:
         size = len(instance.p.mean)
         order = 1 + math.exp(min(max(float(coordinates[0]), -10.0), 10.0))
-        laws = []
-        for block in np.split(coordinates[1:], 3):
-            factor = np.zeros((size, size))
-            factor[np.tril_indices(size)] = block[size:]
-            diagonal = np.diag_indices(size)
-            factor[diagonal] = np.exp(np.clip(factor[diagonal], -10, 10))
-            cov = factor @ factor.T
-            laws.append(GaussianLaw(block[:size].copy(), (cov + cov.T) / 2))
-        return GaussianTriple(*laws, order, "local search")
+        p, q, r = (_law(block, size) for block in np.split(coordinates[1:], 3))
+        return GaussianTriple(p, q, r, order, "local search")
+
+
+def _law(block: Array, size: int) -> GaussianLaw:
+    factor = np.zeros((size, size))
+    factor[np.tril_indices(size)] = block[size:]
+    diagonal = np.diag_indices(size)
+    factor[diagonal] = np.exp(np.clip(factor[diagonal], -10, 10))
+    cov = factor @ factor.T
+    return GaussianLaw(block[:size].copy(), (cov + cov.T) / 2)
 
 
 register(GaussianRenyi())

@@ -28,14 +28,23 @@ from linear.scalar_path import ScalarPath, joint_path_renyi, path_log_moment
 from ..verdict import Truth
 from .base import Family, register
 from .contractive import rounder_numbers
-from .gaussian_renyi import INFINITE, outward
+from .gaussian_renyi import INFINITE, outward, with_finite_end
 
 Array = NDArray[np.float64]
 Law = Literal["p", "q"]
+Quadratic = tuple[arb, arb, arb]  # (a, b, g) of a y^2 + b y + g
 
 _COLUMNS = ("transition", "offset", "gap_slope", "gap_offset")
 _PRECISIONS = tuple(2**k for k in range(7, 13))  # bits
 _WANTED_BITS = 60
+
+
+class _InfiniteMoment(ArithmeticError):
+    """The exponential of a quadratic that no Gaussian average can hold."""
+
+
+class _Unresolved(ArithmeticError):
+    """Too few bits to tell whether an average is finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,32 +140,22 @@ class PathInstance:
 
 
 def truth(instance: PathInstance) -> Truth:
-    """D_order(P || Q) of the path: the certified recursion for linear gaps, else on grids with their error estimate."""
-    if instance.linear:
-        return certify(instance)
-    found = joint_path_renyi(instance.scalar_path(), order=instance.order)
-    value = found.value
-    if not found.error < 0.01 * value:
-        raise FloatingPointError(f"the grids give {value} with error {found.error}: too coarse to compare with")
-    return Truth(math.log(value - found.error), math.log(value + found.error))
+    """D_order(P || Q) of the path: the recursion in ball arithmetic for linear gaps, else on grids with their error.
 
-
-def certify(instance: PathInstance) -> Truth:
-    """The recursion for linear gaps in ball arithmetic; bounded gaps have no more than `truth`.
-
-    Carries log v(y) = A y^2 + B y + G for the moment v still to come from y. One step back with noise variance w, J = 1
-    - 2 A w must be positive, or the divergence is infinite; under the tilted kernel the mean is c y + d, c = transition
-    + a gap_slope, d = offset + a gap_offset, and the step itself adds a (a-1) gap(y)^2 / (2 w).
+    The recursion carries log v(y) = A y^2 + B y + G for the moment v still to come from y. One step back with noise
+    variance w, J = 1 - 2 A w must be positive, or the divergence is infinite; under the tilted kernel the mean is
+    c y + d, c = transition + a gap_slope, d = offset + a gap_offset, and the step itself adds a (a-1) gap(y)^2 / (2 w).
     """
     if not instance.linear:
-        return truth(instance)
+        return _on_grids(instance)
     for bits in _PRECISIONS:
         with ctx.workprec(bits):
-            value = _moment(instance)
-            if value is None:
-                continue
-            if value == math.inf:
+            try:
+                value = _log_moment(instance)
+            except _InfiniteMoment:
                 return INFINITE
+            except _Unresolved:
+                continue
             if value == 0:
                 return Truth(-math.inf, -math.inf)
             divergence = value / (arb(instance.order) - 1)
@@ -165,38 +164,40 @@ def certify(instance: PathInstance) -> Truth:
     raise FloatingPointError(f"the divergence cannot be resolved with {_PRECISIONS[-1]} bits")
 
 
-def _moment(instance: PathInstance) -> arb | float | None:
-    """log E_Q[(P/Q)^a] in balls; +inf where it is infinite, None where the precision cannot tell."""
+def _on_grids(instance: PathInstance) -> Truth:
+    found = joint_path_renyi(instance.scalar_path(), order=instance.order)
+    if not found.error < 0.01 * found.value:
+        raise FloatingPointError(f"the grids give {found.value} with error {found.error}: too coarse to compare with")
+    return Truth(math.log(found.value - found.error), math.log(found.value + found.error))
+
+
+def _log_moment(instance: PathInstance) -> arb:
+    """log E_Q[(P/Q)^a] in balls."""
     order, noise = arb(instance.order), arb(instance.noise_std) ** 2
-    quadratic = arb(0), arb(0), arb(0)
     weight = order * (order - 1) / (2 * noise)
+    ahead = arb(0), arb(0), arb(0)
     for k in range(instance.steps - 1, -1, -1):
         transition, offset, slope, shift = (arb(float(getattr(instance, name)[k])) for name in _COLUMNS)
-        ahead = _average(*quadratic, noise)
-        if ahead is None or ahead == math.inf:
-            return ahead
+        a, b, g = _average(ahead, noise)
         factor, constant = transition + order * slope, offset + order * shift
-        a, b, g = ahead
-        quadratic = (
+        ahead = (
             a * factor**2 + weight * slope**2,
             (2 * a * constant + b) * factor + 2 * weight * slope * shift,
             (a * constant + b) * constant + g + weight * shift**2,
         )
-    start = _average(*quadratic, arb(instance.start_std) ** 2)
-    if start is None or start == math.inf:
-        return start
-    a, b, g = start
+    a, b, g = _average(ahead, arb(instance.start_std) ** 2)
     mean = arb(instance.start_mean)
     return (a * mean + b) * mean + g
 
 
-def _average(a: arb, b: arb, g: arb, variance: arb) -> tuple[arb, arb, arb] | float | None:
+def _average(quadratic: Quadratic, variance: arb) -> Quadratic:
     """log E exp(a z^2 + b z + g), z ~ N(m, variance), as a quadratic in m."""
+    a, b, g = quadratic
     room = 1 - 2 * a * variance
     if room <= 0:
-        return math.inf
+        raise _InfiniteMoment
     if not room > 0:
-        return None
+        raise _Unresolved
     return a / room, b / room, g + b**2 * variance / (2 * room) - room.log() / 2
 
 
@@ -211,8 +212,9 @@ def chain(
     kind: str = "chain",
 ) -> PathInstance:
     """From one row (transition, offset, gap_slope, gap_offset) per step and a start (mean, std)."""
-    columns = np.array(rows, dtype=float).T
-    return PathInstance(*columns, noise_std, order, power, *start, gap_bound, kind)
+    transition, offset, gap_slope, gap_offset = np.array(rows, dtype=float).T
+    mean, std = start
+    return PathInstance(transition, offset, gap_slope, gap_offset, noise_std, order, power, mean, std, gap_bound, kind)
 
 
 def growing(first_gap: float, slope: float, *, order: float, power: float) -> PathInstance:
@@ -282,20 +284,25 @@ def simplify(instance: PathInstance) -> Iterator[PathInstance]:
     """Simpler chains: a step fewer, a start at a point, one number rounder."""
     columns = {name: getattr(instance, name) for name in _COLUMNS}
     for k in range(instance.steps if instance.steps > 1 else 0):
-        yield replace(instance, **{name: np.delete(values, k) for name, values in columns.items()})
+        yield replace(instance, **{name: np.delete(values, k) for name, values in columns.items()})  # type: ignore[arg-type]
     for name, least in (("order", 1.0), ("power", 1.0), ("noise_std", 0.0)):
         for value in rounder_numbers(getattr(instance, name)):
             if value > least:
-                yield replace(instance, **{name: value})
+                yield replace(instance, **{name: value})  # type: ignore[arg-type]
     for name in ("start_std", "start_mean"):
         if getattr(instance, name) != 0:
-            yield replace(instance, **{name: 0.0})
+            yield replace(instance, **{name: 0.0})  # type: ignore[arg-type]
     for name, values in columns.items():
         for k, value in enumerate(values):
-            for rounder in rounder_numbers(float(value)):
+            for rounder in rounder_numbers(float(value)) if name == "gap_offset" else _zero_first(float(value)):
                 changed = values.copy()
                 changed[k] = rounder
-                yield replace(instance, **{name: changed})
+                yield replace(instance, **{name: changed})  # type: ignore[arg-type]
+
+
+def _zero_first(value: float) -> list[float]:
+    """Rounder candidates for a coefficient that is simplest when absent."""
+    return [] if value == 0 else [0.0, *(rounder for rounder in rounder_numbers(value) if rounder != 0)]
 
 
 class Path(Family):
@@ -322,10 +329,7 @@ class Path(Family):
         return sample(rng)
 
     def truth(self, instance: PathInstance) -> Truth:
-        return truth(instance)
-
-    def certify(self, instance: PathInstance) -> Truth:
-        return certify(instance)
+        return with_finite_end(truth(instance))
 
     def simplify(self, instance: PathInstance) -> Iterator[PathInstance]:
         return simplify(instance)

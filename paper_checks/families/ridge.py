@@ -13,12 +13,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 import linear
+from bounds.deletion import Certificate, certify_each
 from linear.enclosure import enclose_deletion
 
 from ..verdict import Truth
@@ -39,6 +40,8 @@ class RidgeInstance:
     delta_s: float
     kind: str = "random"
     _known: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+    # What does not depend on epsilon; shared by the instances that look at one deletion from several epsilons.
+    _shared: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def pair(self) -> linear.GaussianPair:
@@ -50,6 +53,30 @@ class RidgeInstance:
         if direction not in self._known:
             self._known[direction] = float(self.pair.log_hockey_stick(self.epsilon, reverse=direction == "reverse"))
         return self._known[direction]
+
+    def recall(self, known: dict[str, float], shared: dict[Any, Any]) -> None:
+        """Take over what was computed elsewhere: numbers at this epsilon, and what other epsilons share."""
+        self._known.update(known)
+        object.__setattr__(self, "_shared", shared)
+
+    @property
+    def shared(self) -> dict[Any, Any]:
+        """A memory for what does not depend on epsilon."""
+        return self._shared
+
+    @cached_property
+    def certificates(self) -> dict[str, Certificate]:
+        """Every method's certificate of this deletion."""
+        return certify_each(self.problem, self.schedule, self.index, delta_s=self.delta_s)
+
+    def certified(self, method: str, direction: Literal["forward", "reverse"]) -> float:
+        """The log delta a method certifies in one direction at epsilon; computed once."""
+        key = f"{method} {direction}"
+        if key not in self._known:
+            certificate = self.certificates[method]
+            side = certificate.log_forward if direction == "forward" else certificate.log_reverse
+            self._known[key] = side(self.epsilon)
+        return self._known[key]
 
     def __str__(self) -> str:
         s, problem = self.schedule, self.problem

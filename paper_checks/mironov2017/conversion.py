@@ -166,9 +166,7 @@ CLAIMS = (
             ),
             Mutant(
                 name="log a for log(a)/(a-1)",
-                promise=conversion(
-                    lambda a, cost: cost / (a - 1), less=lambda a: math.log(a / (a - 1)) + math.log(a)
-                ),
+                promise=conversion(lambda a, cost: cost / (a - 1), less=lambda a: math.log(a / (a - 1)) + math.log(a)),
             ),
         ),
     ),

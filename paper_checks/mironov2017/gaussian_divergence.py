@@ -115,13 +115,16 @@ CLAIMS = (
                 instances=any_instances,
                 truth=gaussian_renyi.truth,
                 relation="equal",
+                certify=gaussian_renyi.truth,
                 simplify=gaussian_renyi.simplify,
                 name="exact rationals",
             ),
         ),
         expected="survived",
         mutants=(
-            Mutant(name="weights swapped", promise=closed_form(mix=lambda a, first, second: (1 - a) * second + a * first)),
+            Mutant(
+                name="weights swapped", promise=closed_form(mix=lambda a, first, second: (1 - a) * second + a * first)
+            ),
             Mutant(name="positive definiteness not tested", promise=closed_form(tested=False)),
             Mutant(name="1/2 for a/2", promise=closed_form(shift=lambda a: 0.5)),
             Mutant(name="determinants exchanged", promise=closed_form(swapped=True)),

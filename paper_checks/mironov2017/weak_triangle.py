@@ -125,7 +125,11 @@ CLAIMS = (
         promise=even_split,
         legs=(
             Comparison(
-                instances=triples, truth=gaussian_renyi.truth, relation="tight", simplify=gaussian_renyi.simplify
+                instances=triples,
+                truth=gaussian_renyi.truth,
+                relation="tight",
+                certify=gaussian_renyi.truth,
+                simplify=gaussian_renyi.simplify,
             ),
             Symbolic(identities=(("Hölder's exponents", _hoelder_exponents), ("attained on a line", _attained))),
         ),

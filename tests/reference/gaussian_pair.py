@@ -15,7 +15,21 @@ from pathlib import Path
 
 import numpy as np
 from mpmath import (
-    cholesky, eigsy, erfc, exp, eye, gammainc, inf, log, matrix, mp, mpc, mpf, pi, quad, sqrt,
+    cholesky,
+    eigsy,
+    erfc,
+    exp,
+    eye,
+    gammainc,
+    inf,
+    log,
+    matrix,
+    mp,
+    mpc,
+    mpf,
+    pi,
+    quad,
+    sqrt,
 )  # fmt: skip
 
 LINES = [
@@ -26,6 +40,7 @@ LINES = [
     *((d, x, e) for d in (2.0, 30.0) for x in (-1e-3, -0.02) for e in (10.0, 500.0)),
     *((d, 0.0, e) for d in (1e-9, 1e-3, 1.0, 30.0) for e in (0.0, 1e-9, 2e-3, 1.0, 1e4, -1e-3, -4.0)),
 ]  # fmt: skip
+STEP = mpf(1) / 12
 PLANES = [(1.0, 0.5, 1.25, 1.0), (0.25, 0.0, -0.75, 0.5), (2.0, 3.0, 0.125, 12.0), (0.5, 1.0, 2.0, -0.5)]
 BALLS = [
     (800, 20, 4.0, 0.0625, 20.0), (800, 20, 4.0, 0.0625, 60.0), (800, 20, 1.0, -0.03125, 5.0), (12, 3, 2.0, 0.75, 30.0),
@@ -102,7 +117,7 @@ def ball(dimension, columns, d, excess, epsilon):
     return p - exp(epsilon) * q if x > 0 else (1 - p) - exp(epsilon) * (1 - q)
 
 
-def straight_line(shift_squared, excess, columns, epsilon, step=mpf(1) / 12, digits=34):
+def straight_line(shift_squared, excess, columns, epsilon, step=STEP, digits=34):
     """log H by the trapezoid rule along Re z = c, c near the saddle."""
     n2, x = [mpf(v) for v in shift_squared], [mpf(v) for v in excess]
     logs = [log(1 + v) for v in x]
@@ -153,16 +168,15 @@ def whitened(mean_p, cov_p, mean_q, cov_q):
 def many_cases():
     rng = np.random.default_rng(20260215)
     for dimension, columns, scale, epsilons in ((800, 20, 0.02, (30.0, 100.0)), (300, 1, 0.2, (2.0, 40.0))):
-        excess = np.expm1(scale * rng.standard_normal(dimension))
-        shift_squared = 0.02 * rng.exponential(size=dimension)
-        for epsilon in epsilons:
-            yield shift_squared, excess, columns, epsilon
+        excess = np.round(np.expm1(scale * rng.standard_normal(dimension)), 5)
+        shift_squared = np.round(0.02 * rng.exponential(size=dimension), 5)
+        yield shift_squared.tolist(), excess.tolist(), columns, epsilons
 
 
 def matrix_cases():
     rng = np.random.default_rng(7)
     for size, relative, condition, epsilon in (
-        (3, 1e-12, 1.0, 1e-12), (3, 1e-12, 1e7, 5e-12), (4, 1e-6, 1e9, 2e-6), (5, 0.2, 1e10, 3.0), (12, 0.05, 1e4, 1.0),
+        (3, 1e-12, 1.0, 1e-10), (3, 1e-12, 1e7, 3e-10), (4, 1e-6, 1e9, 2e-4), (5, 0.05, 1e10, 20.0), (12, 0.02, 1e4, 6.0),
     ):  # fmt: skip
         rotation, _ = np.linalg.qr(rng.standard_normal((size, size)))
         cov_q = rotation * condition ** -np.linspace(0, 1, size) @ rotation.T
@@ -173,7 +187,7 @@ def matrix_cases():
         cov_p = 0.5 * (cov_p + cov_p.T)
         mean_q = rng.standard_normal((size, 2))
         # Far more shift than excess: its Gaussian factor makes the straight line converge.
-        mean_p = mean_q + relative * root @ rng.standard_normal((size, 2))
+        mean_p = mean_q + 20.0 * relative * root @ rng.standard_normal((size, 2))
         yield mean_p, cov_p, mean_q, cov_q, epsilon
 
 
@@ -194,9 +208,9 @@ def main():
     answer["ball"] = [[*case, text(log(ball(*case)))] for case in BALLS]
     mp.dps = 40
     answer["many"] = [
-        {"shift_squared": list(n2), "excess": list(x), "columns": c, "epsilon": e,
-         "log": text(straight_line(n2, x, c, e))}
-        for n2, x, c, e in many_cases()
+        {"shift_squared": n2, "excess": x, "columns": c, "epsilon": epsilons,
+         "log": [text(straight_line(n2, x, c, e)) for e in epsilons]}
+        for n2, x, c, epsilons in many_cases()
     ]  # fmt: skip
     mp.dps = 60
     answer["matrix"] = []
@@ -205,7 +219,7 @@ def main():
         result = straight_line(*whitened(*laws), epsilon)
         answer["matrix"].append({"laws": laws, "epsilon": epsilon, "log": text(result)})
     path = Path(__file__).with_suffix(".json")
-    path.write_text(json.dumps(answer, indent=1) + "\n")
+    path.write_text(json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":
