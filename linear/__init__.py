@@ -1,13 +1,14 @@
 """What is true: ridge regression under Langevin dynamics, exact Gaussian laws, exact divergences."""
 
 from linear.gaussian_pair import GaussianPair
-from linear.langevin import deletion_pair, exact_law_map, exact_laws
+from linear.langevin import ExactLaws, deletion_pair, exact_law_map, exact_laws, whitened_gap
 from linear.residuals import reference_residual_moments, residual_moments
 from linear.ridge import RidgeProblem
 from linear.schedule import Schedule
 from linear.simulation import simulate
 
 __all__ = [
+    "ExactLaws",
     "GaussianPair",
     "RidgeProblem",
     "Schedule",
@@ -17,4 +18,5 @@ __all__ = [
     "reference_residual_moments",
     "residual_moments",
     "simulate",
+    "whitened_gap",
 ]

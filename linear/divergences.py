@@ -17,10 +17,13 @@ _UNDERFLOW = -750.0  # its exponential is zero
 
 
 class Divergences:
-    """Both directions; ``reverse`` exchanges P and Q. Arrays of arguments have shape (m,), and so have results."""
+    """Both directions; ``reverse`` exchanges P and Q. Arrays of arguments have shape (m,), and so have results.
 
-    def __init__(self, whitened: Whitened) -> None:
-        self._laws = Cumulant(whitened), Cumulant(whitened.swapped())
+    ``swapped`` is the pair (Q, P) where that is better known than ``whitened.swapped()``.
+    """
+
+    def __init__(self, whitened: Whitened, swapped: Whitened | None = None) -> None:
+        self._laws = Cumulant(whitened), Cumulant(swapped or whitened.swapped())
 
     @property
     def equal(self) -> bool:

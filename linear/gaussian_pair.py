@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from linear._checks import frozen, integer, real_array
 from linear.contour import Curve, Estimate
 from linear.divergences import Divergences, within_tolerance
-from linear.whitened import EPS, FloatArray, Whitened, definite_root, whiten, whiten_again
+from linear.whitened import EPS, FloatArray, Whitened, definite_root, whiten, whiten_again, whiten_diagonal
 
 _SYMMETRY = 1e-10
 _ANY_SHAPE = tuple(range(9))
@@ -60,9 +60,14 @@ class GaussianPair:
             random = np.diag(self.cov_p) > 0.0
             definite_root("cov_p", self.cov_p[np.ix_(random, random)])
             definite_root("cov_q", self.cov_q)
+            return
+        laws = self._laws()
+        diagonal, swapped = whiten_diagonal(*laws), whiten_diagonal(*laws[2:], *laws[:2])
+        if diagonal is None:
+            self._whitened, self._transform = whiten(*laws)
         else:
-            self._whitened, self._transform = whiten(*self._laws())
-            self._divergences = Divergences(self._whitened)
+            self._whitened = diagonal
+        self._divergences = Divergences(self._whitened, swapped)
 
     @classmethod
     def from_whitened(
@@ -222,18 +227,20 @@ class GaussianPair:
         # One of two different Gaussian laws has an unbounded density in the other: no epsilon makes delta zero.
         if delta == 0.0 or self._singular:
             return np.inf
-        return max(self._epsilon_one_way(delta, False), self._epsilon_one_way(delta, True))
+        # The direction without an upper end first: at its epsilon the other one mostly has nothing left.
+        first = bool(np.isfinite(self._divergences.supremum(False).value[0]))
+        return self._raised(self._raised(0.0, delta, first), delta, not first)
 
-    def _epsilon_one_way(self, delta: float, reverse: bool) -> float:
-        """From above: log H plus its error is at most log delta there."""
-        target, low, high, epsilon = np.log(delta), 0.0, np.inf, 0.0
+    def _raised(self, start: float, delta: float, reverse: bool) -> float:
+        """The smallest epsilon from start on where, in one direction, log H plus its error is at most log delta."""
+        target, low, high, epsilon = np.log(delta), start, np.inf, start
         for _ in range(_STEPS):
             at = self._curve(epsilon, reverse, target)
             error, slope = float(at.error[0]), float(at.slope[0])
             excess = float(at.value[0]) + error - target
             if excess <= 0.0:
                 high = epsilon
-                if epsilon == 0.0 or excess >= -3.0 * error - 4.0 * EPS * abs(target):
+                if epsilon == start or excess >= -3.0 * error - 4.0 * EPS * abs(target):
                     return high
             else:
                 low = epsilon

@@ -71,23 +71,15 @@ class Whitened:
         """The pair (Q, P), whitened by P."""
         shift_error, excess_error = self.errors
         shift, excess, ratio = self.shift_squared / self.ratio, -self.excess / self.ratio, 1.0 / self.ratio
-        divided = _ELEMENTWISE * np.minimum(np.abs(excess), ratio)
-        for j in np.flatnonzero(excess_error == 0.0):
-            exact = Fraction(self.excess[j])
-            divided[j] = _off(excess[j], -exact / (1 + exact), ratio[j])
+        rounding = _ELEMENTWISE * np.minimum(np.abs(excess), ratio)
         return Whitened(
             shift_squared=shift,
             excess=excess,
             ratio=ratio,
             columns=self.columns,
             shift_error=(shift_error + shift * excess_error) / self.ratio + _ELEMENTWISE * shift,
-            excess_error=excess_error * ratio * ratio + divided,
+            excess_error=excess_error * ratio * ratio + rounding,
         )
-
-
-def _off(excess: float, exact: Fraction, ratio: float) -> float:
-    """The error of a rounded excess, in terms of the ratio 1 + excess where that is better known."""
-    return min(abs(float(Fraction(excess) - exact)), _ELEMENTWISE * ratio)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,39 +92,45 @@ class _Pair:
     gap: FloatArray
 
 
-def whiten(
-    mean_p: FloatArray, cov_p: FloatArray, mean_q: FloatArray, cov_q: FloatArray
-) -> tuple[Whitened, FloatArray | None]:
-    """The pair whitened by Q, and the map that did it (None where every direction was one division).
+def whiten_diagonal(mean_p: FloatArray, cov_p: FloatArray, mean_q: FloatArray, cov_q: FloatArray) -> Whitened | None:
+    """The pair whitened by Q, if both covariances are diagonal.
+
+    Whether an excess is exact is found out, for it tells which moments exist.
+    """
+    if any(np.count_nonzero(cov) > np.count_nonzero(np.diag(cov)) for cov in (cov_p, cov_q)):
+        return None
+    variance_p, variance_q = _variances(cov_p), _variances(cov_q)
+    excess, ratio = (variance_p - variance_q) / variance_q, variance_p / variance_q
+    entries = zip(variance_p, variance_q, excess, strict=True)
+    off = np.array([abs(float(Fraction(p) / Fraction(q) - 1 - Fraction(x))) for p, q, x in entries])
+    return Whitened(
+        shift_squared=np.sum((mean_p - mean_q) ** 2, axis=1) / variance_q,
+        excess=excess,
+        ratio=ratio,
+        columns=mean_p.shape[1],
+        excess_error=np.minimum(off, _ELEMENTWISE * ratio),
+    )
+
+
+def _variances(cov_q: FloatArray) -> FloatArray:
+    variances = np.diag(cov_q)
+    if (variances <= 0.0).any():
+        raise ValueError(f"cov_q has {variances.min()} on its diagonal: must be positive definite")
+    return variances
+
+
+def whiten(mean_p: FloatArray, cov_p: FloatArray, mean_q: FloatArray, cov_q: FloatArray) -> tuple[Whitened, FloatArray]:
+    """The pair whitened by Q, and the map that did it.
 
     Means have shape (d, C), covariances are symmetric, variances of P positive. ValueError where a covariance is not
     positive definite to double precision.
     """
-    if (np.diag(cov_q) <= 0.0).any():
-        raise ValueError(f"cov_q has {np.diag(cov_q).min()} on its diagonal: must be positive definite")
-    pair = _Pair(cov_p, cov_q, cov_p - cov_q, mean_p - mean_q)
-    if all(np.count_nonzero(cov) == len(cov) for cov in (cov_p, cov_q)):
-        return _whiten_diagonal(pair), None
     # Powers of two: the units of the coordinates cost nothing and lose nothing.
-    unit = 2.0 ** -np.round(0.5 * np.log2(np.diag(cov_q)))
+    unit = 2.0 ** -np.round(0.5 * np.log2(_variances(cov_q)))
     both = unit[:, None] * unit
-    scaled = _Pair(cov_p * both, cov_q * both, pair.difference * both, pair.gap * unit[:, None])
-    whitened, transform = _whiten(scaled)
+    difference, gap = cov_p - cov_q, mean_p - mean_q
+    whitened, transform = _whiten(_Pair(cov_p * both, cov_q * both, difference * both, gap * unit[:, None]))
     return whitened, transform * unit
-
-
-def _whiten_diagonal(pair: _Pair) -> Whitened:
-    """Direction by direction. Whether an excess is exact is found out: it tells where moments cease to exist."""
-    variance = np.diag(pair.cov_q)
-    excess, ratio = np.diag(pair.difference) / variance, np.diag(pair.cov_p) / variance
-    entries = zip(excess, np.diag(pair.cov_p), variance, ratio, strict=True)
-    return Whitened(
-        shift_squared=np.sum(pair.gap**2, axis=1) / variance,
-        excess=excess,
-        ratio=ratio,
-        columns=pair.gap.shape[1],
-        excess_error=np.array([_off(x, Fraction(p) / Fraction(q) - 1, g) for x, p, q, g in entries]),
-    )
 
 
 def whiten_again(

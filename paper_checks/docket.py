@@ -41,10 +41,13 @@ class Docket:
     seconds: float
 
     def ratios(self) -> dict[str, tuple[float, float, float]]:
-        """Per method the smallest, median and largest certified/exact epsilon."""
-        table = {}
+        """Per method the smallest, median and largest certified/exact epsilon, over points whose exact one is not 0."""
+        table: dict[str, tuple[float, float, float]] = {}
+        positive = self.exact > 0
+        if not positive.any():
+            return table
         for method, values in self.certified.items():
-            ratio = values / self.exact
+            ratio = values[positive] / self.exact[positive]
             table[method] = (float(ratio.min()), float(np.median(ratio)), float(ratio.max()))
         return table
 

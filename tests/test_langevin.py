@@ -303,10 +303,11 @@ def test_degenerate_references_are_refused():
 
 
 def test_divergence_is_refused():
+    langevin.deletion_pair(WORKED, schedule_of(WORKED, 2.7, learn=26), 1)
     with pytest.raises(FloatingPointError, match=r"step_size \* smoothness = 3 is above 2: the chain grows beyond"):
         langevin.deletion_pair(WORKED, schedule_of(WORKED, 3.0, learn=2000), 1)
     with pytest.raises(FloatingPointError, match=r"variance ratio .* is too long to resolve the other directions"):
-        langevin.deletion_pair(WORKED, schedule_of(WORKED, 2.7, learn=22), 1)
+        langevin.deletion_pair(WORKED, schedule_of(WORKED, 2.7, learn=34), 1)
 
 
 @pytest.mark.parametrize(("deleted_scale", "refused"), [(1.0, False), (1e6, True)])

@@ -91,11 +91,10 @@ def gaussian_mu(instance: ClippedChain) -> float:
         apart = 2 * (factor * Fraction(instance.radius) + Fraction(instance.step_size) * Fraction(instance.clip))
         return float(apart / Fraction(instance.noise_std))
     gap = Fraction(2 * instance.radius) * factor**instance.steps
-    # In sixty digits; of the exact fraction the sum of squares alone would have thousands.
     variance = Fraction(instance.noise_std) ** 2 * sum(factor ** (2 * k) for k in range(instance.steps))
     square = gap * gap / variance
-    shift = square.numerator.bit_length() - square.denominator.bit_length()
-    shift -= shift % 2
+    # An even power of two brings the square into the range of doubles.
+    shift = (square.numerator.bit_length() - square.denominator.bit_length()) // 2 * 2
     return math.sqrt(float(square / Fraction(2) ** shift)) * 2.0 ** (shift // 2)
 
 
@@ -145,9 +144,7 @@ def certify(instance: ClippedChain) -> Truth:
     if not is_gaussian(instance):
         return truth(instance)
     mu = gaussian_mu(instance)
-    return Truth(
-        enclose_gdp(mu * (1 - _ROOT), instance.epsilon)[0], enclose_gdp(mu * (1 + _ROOT), instance.epsilon)[1]
-    )
+    return Truth(enclose_gdp(mu * (1 - _ROOT), instance.epsilon)[0], enclose_gdp(mu * (1 + _ROOT), instance.epsilon)[1])
 
 
 def displacement(instance: ClippedChain) -> float:
