@@ -9,6 +9,7 @@ import sys
 VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "verify": ("paper_checks.__main__", (), "put the theorems on trial and write the report"),
     "replay": ("paper_checks.__main__", ("replay",), "run a saved counterexample again"),
+    "falsify": ("paper_checks.falsify_command", (), "search for a counterexample to a bound of your own"),
     "certify": ("bounds.__main__", ("certify",), "certificate and noise for deleting one training point"),
     "clipping": ("paper_checks.clipping_tables", (), "clipped fine-tuning: certified against exact, who wins where"),
 }

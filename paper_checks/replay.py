@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from . import families
 from .claim import Claim, Promise
 from .codec import decode
 from .legs import Comparison
@@ -26,19 +27,42 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def recompute(record: dict[str, Any]) -> tuple[Counterexample, bool]:
-    """Promise and truth computed anew from the record's instance; and whether the promise still fails."""
-    claims = all_claims()
-    if record["claim"] not in claims:
-        raise ValueError(f"claim = {record['claim']!r}: no registered claim has this id")
-    claim = claims[record["claim"]]
+    """Promise and truth computed anew from the record's instance; and whether the promise still fails.
+
+    Raises ValueError for a claim or family that is not known.
+    """
     instance = decode(record["instance"])
-    promise, leg = _trial(claim, record.get("mutant"), record.get("leg"))
+    if "family" in record:
+        family = families.get(record["family"])
+        promise, truth, tolerance, certified = (
+            _promise(record["claim"]),
+            family.certify(instance),
+            family.tolerance,
+            True,
+        )
+    else:
+        claims = all_claims()
+        if record["claim"] not in claims:
+            raise ValueError(f"claim = {record['claim']!r}: no registered claim has this id")
+        promise, leg = _trial(claims[record["claim"]], record.get("mutant"), record.get("leg"))
+        certified = leg.certify is not None
+        truth, tolerance = (leg.certify or leg.truth)(instance), leg.tolerance
     promised = log_promise(promise(instance))
-    truth = (leg.certify or leg.truth)(instance)
-    direction = record["direction"]
-    again = Counterexample(instance, promised, truth, direction, certified=leg.certify is not None)
-    beyond = truth.lower - promised if direction == "above" else promised - truth.upper
-    return again, beyond > leg.tolerance
+    again = Counterexample(instance, promised, truth, record["direction"], certified)
+    beyond = truth.lower - promised if record["direction"] == "above" else promised - truth.upper
+    return again, beyond > tolerance
+
+
+def _promise(reference: str) -> Promise:
+    from .falsify_command import load_function
+
+    found = load_function(reference)
+    if callable(found):
+        return found
+    claim = all_claims().get(found)
+    if claim is None or claim.promise is None:
+        raise ValueError(f"claim = {found!r}: is neither FILE.py:FUNCTION nor a registered claim with a promise")
+    return claim.promise
 
 
 def _trial(claim: Claim, mutant_name: str | None, leg_name: str | None) -> tuple[Promise, Comparison]:

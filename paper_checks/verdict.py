@@ -188,6 +188,6 @@ class Verdict:
             lines.append(f"  closest approach truth/promise {self.closest:.12g}")
             nearest = max((leg for leg in self.evidence if leg.closest is not None), key=lambda leg: leg.closest or 0.0)
             lines.append(f"  reached at {nearest.nearest}")
-        if self.note:
+        if self.note and self.counterexample is None:
             lines.append(f"  {self.note}")
         return "\n".join(lines)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -299,13 +299,11 @@ class Coupling:
     reverse = forward
 
 
+@dataclass(frozen=True, eq=False)
 class Best:
     """In each direction the smallest of several valid bounds."""
 
-    def __init__(self, methods: tuple[Method, ...]) -> None:
-        self.methods = methods
-        self.forward = cache(self._forward)
-        self.reverse = cache(self._reverse)
+    methods: tuple[Method, ...]
 
     @property
     def floor(self) -> float:
@@ -315,10 +313,10 @@ class Best:
     def mu(self) -> float:
         return min(method.mu for method in self.methods if not math.isnan(method.mu))
 
-    def _forward(self, epsilon: float) -> float:
+    def forward(self, epsilon: float) -> float:
         return min(method.forward(epsilon) for method in self.methods)
 
-    def _reverse(self, epsilon: float) -> float:
+    def reverse(self, epsilon: float) -> float:
         best = min(method.reverse(epsilon) for method in self.methods if not isinstance(method, Clipped))
         for method in self.methods:
             if isinstance(method, Clipped):

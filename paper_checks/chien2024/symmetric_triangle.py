@@ -46,6 +46,13 @@ def form(
     return promise
 
 
+def one_factor(instance: GaussianTriple) -> float:
+    """The one-sided triangle's orders and factor, read as a statement on two-sided divergences."""
+    a = instance.order
+    first = two_sided(instance.p, instance.r, 2 * a)
+    return (a - 0.5) / (a - 1) * first + two_sided(instance.r, instance.q, 2 * a - 1)
+
+
 def truth(instance: GaussianTriple) -> Truth:
     """The larger direction between p and q, certified."""
     forward = gaussian_renyi.truth(instance)
@@ -57,6 +64,8 @@ def triples(court: Court, rng: np.random.Generator) -> Iterator[GaussianTriple]:
     """The family's, and r half way on a line: the symmetric form is closest there, as the order grows."""
     for order in (2.0, 8.0, 64.0):
         yield gaussian_renyi.attaining(GaussianLaw.of(0.0, 1.0), np.array([3.0]), order, 0.5)
+    # In one of the directions the larger divergence is the one that a one-sided triangle would take without a factor.
+    yield gaussian_renyi.scalar((4.0, 0.75), (0.0, 1.0), (3.0, 0.9), 2.0, "two directions")
     yield from gaussian_renyi.instances(150 * court.effort, rng)
 
 
@@ -73,6 +82,7 @@ CLAIMS = (
         why="Follows from the weak triangle in each direction; approached half way on a line as the order grows.",
         mutants=(
             Mutant(name="both at order a", promise=form(doubled=1.0)),
+            Mutant(name="factor before the first term only, second at order 2a-1", promise=one_factor),
             Mutant(name="factor (a-1/2)/a", promise=form(factor=lambda a: (a - 0.5) / a)),
         ),
     ),

@@ -3,7 +3,7 @@
 An instance holds a problem, a schedule, the index of the deleted point, epsilon and delta_s. The truth is the exact
 hockey-stick divergence between the learn-unlearn law and the reference law, two Gaussians; two-sided promises are
 held against the larger direction. Bounds are closest to the truth at leverage near one, few steps and large
-epsilon; there readings break. Error of the float truth: 1e-9 in the logarithm (1e-12 relative in deep tails);
+epsilon; there readings break. Error of the float truth: 1e-9 in the logarithm (1e-11 relative in deep tails);
 refutations are certified in ball arithmetic from the step-by-step recursion of both laws.
 """
 
@@ -59,6 +59,11 @@ class RidgeInstance:
         self._known.update(known)
         object.__setattr__(self, "_shared", shared)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels between processes: the instance and the numbers known of it, not the objects made on the way."""
+        made = ("pair", "certificates", "_shared")
+        return {name: value for name, value in self.__dict__.items() if name not in made} | {"_shared": {}}
+
     @property
     def shared(self) -> dict[Any, Any]:
         """A memory for what does not depend on epsilon."""
@@ -96,7 +101,7 @@ class RidgeInstance:
 def _log_truth(value: float) -> Truth:
     if value == -math.inf:
         return Truth(-math.inf, -math.inf)
-    return Truth.of_log(value, max(1e-9, 1e-12 * abs(value)))
+    return Truth.of_log(value, max(1e-9, 1e-11 * abs(value)))
 
 
 def truth(direction: Direction) -> _TruthOf:
