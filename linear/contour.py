@@ -247,10 +247,11 @@ class _Path:
     def _terms(
         self, shell: int, rows: NDArray[np.intp], u: FloatArray
     ) -> tuple[NDArray[np.complex128], FloatArray, FloatArray]:
-        """e^E ds / (i du) at the nodes, the real part of s times it, and log of what lies beyond the last node.
+        """e^E ds / (i du) at the nodes, the real part of s times it, and the log of what lies beyond the last node.
 
-        Beyond it the path may run straight up, where |e^E| falls but for the share of shifts that it has left behind
-        on its left (Re(1 - s Y) < 0): those let it grow by at most exp(A/(2 Y^2) * Re(-1/(1 - s Y))).
+        Beyond it the path may run straight up. There |e^E| falls, except for shifts whose singularity it has passed on
+        the far side (Re s Y > 1). Those let it grow by a factor of exp(0.18 A/Y^2) at most (as |b| <= 0.7), but have
+        brought it below exp(-A/Y^2) for good: so e^-47 (``_DECAYED``) may become e^-40, no more.
         """
         s = self._position(rows, u)
         folded = self.folded[shell]
@@ -258,7 +259,6 @@ class _Path:
         for k in range(folded.coefficients.shape[1] - 1, -1, -1):
             exponent = exponent * s + folded.coefficients[rows, k, None]
         exponent = (exponent * s + self.slope[rows, None]) * s
-        growth = np.zeros(len(rows))
         if not folded.inner.all():
             outer = ~folded.inner
             y, a = self.pull[np.ix_(rows, outer)][:, None], self.shift[np.ix_(rows, outer)][:, None]
@@ -268,9 +268,7 @@ class _Path:
             fraction = np.sum(a * ahead / square, axis=2) + 1j * np.sum(a * aside / square, axis=2)
             logs = np.log(square) @ (0.5 * c) - 1j * (np.arctan2(aside, ahead) @ c)
             exponent += 0.5 * s * s * fraction - logs - s * (y @ c)
-            behind = np.minimum(ahead[:, -1], 0.0) / square[:, -1]
-            growth = -0.5 * np.sum(a[:, 0] * behind / y[:, 0] ** 2, axis=1)
-        rest = exponent.real[:, -1] + growth + u[-1]
+        rest = exponent.real[:, -1] + u[-1]
         exponent.real = np.minimum(exponent.real, 300.0)
         term = np.exp(exponent) * (np.cosh(u) - 1j * self.bend[rows, None] * np.sinh(u))
         return term, (term * s).real, rest

@@ -25,7 +25,7 @@ _SMALL = 0.5  # |x| up to which log1p(x) - x is formed as one function
 _NEAR = 1e-3  # how near its minimum w0 has to be, in units of the width; the slope left over is kept
 _SEARCH = 700.0  # the search variable stays where its exponential is a number
 _ITERATIONS = 120
-_KNOWN = 0.01  # relative error of a v_j from which on a first-order account of it means nothing
+_KNOWN = 0.01  # relative error of every v_j where an upper bound is taken
 
 
 def log1p_minus(x: FloatArray) -> FloatArray:
@@ -63,7 +63,7 @@ class Cumulant:
 
     def __init__(self, pair: Whitened) -> None:
         shift_error, excess_error = pair.errors
-        bent = pair.excess != 0.0
+        bent = (pair.excess != 0.0) | (excess_error > 0.0)
         flat_shift = pair.shift_squared[~bent].sum()
 
         def gathered(values: FloatArray, flat: float) -> FloatArray:
@@ -74,7 +74,7 @@ class Cumulant:
         self.excess = gathered(pair.excess, 0.0)
         self.ratio = gathered(pair.ratio, 1.0)
         self.shift_error = gathered(shift_error, float(_root_of_squares(shift_error[~bent])))
-        self.excess_error = gathered(excess_error, excess_error[~bent].max(initial=0.0))
+        self.excess_error = gathered(excess_error, 0.0)
         self.small = np.abs(self.excess) <= _SMALL
         inner = np.where(self.small, self.excess, 0.0)
         self.log_ratio = np.where(self.small, np.log1p(inner), np.log(self.ratio))
@@ -87,7 +87,7 @@ class Cumulant:
 
     @property
     def equal_covariances(self) -> bool:
-        return not self.excess.any()
+        return not (self.excess.any() or self.excess_error.any())
 
     def from_p(self, y: FloatArray) -> Saddle:
         """w in (0, end of the strip), from its logit; from its logarithm where there is no end."""
@@ -128,7 +128,7 @@ class Cumulant:
         return first, np.sum(flat * inverse * inverse, axis=1)
 
     def value(self, at: Saddle) -> tuple[FloatArray, FloatArray]:
-        """K and a bound on its error: rounding, and to first order what the errors of the whitened numbers make of it.
+        """K and an estimate of its error: rounding, and to first order what the errors of the whitened numbers make.
 
         dK/dn2 = w z / (2 v) and dK/dx = w^2 z n2 / (2 v^2) + (C/2) w z x / (v g), with g moving along with x.
         """
@@ -140,12 +140,11 @@ class Cumulant:
         straight = w * np.where(self.small, self.curl, self.log_ratio)
         value = shift.sum(axis=1) - half * (bent + straight).sum(axis=1)
         terms = np.abs(shift).sum(axis=1) + half * (np.abs(bent) + np.abs(straight)).sum(axis=1)
-        steep = 0.5 * self.shift * np.abs(w) / v + half * np.abs(self.excess) / self.ratio
+        # The excess may be all error; then the second order is what counts.
+        steep = 0.5 * self.shift * np.abs(w) / v + half * (np.abs(self.excess) + self.excess_error) / self.ratio
         by_shift = _root_of_squares(product / v * (0.5 * self.shift_error))
         by_excess = np.sum(product / v * (self.excess_error * steep), axis=1)
-        error = ROUNDING * terms + by_shift + by_excess
-        unknown = np.max(np.abs(w) * self.excess_error / v, axis=1, initial=0.0) > _KNOWN
-        return value, np.where(unknown, np.inf, error)
+        return value, ROUNDING * terms + by_shift + by_excess
 
     def in_strip(self, z: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether K is finite at z > 0, and where that is within rounding of changing (then the answer is no)."""

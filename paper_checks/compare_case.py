@@ -135,7 +135,7 @@ def reduced(problem: linear.RidgeProblem, index: int) -> linear.RidgeProblem:
     x, y = problem.features[index], problem.targets[index]
     rows = np.delete(np.hstack([problem.features, problem.targets]), index, axis=0)
     if len(rows) > rows.shape[1]:
-        rows = np.linalg.qr(rows, mode="r")
+        rows = np.asarray(np.linalg.qr(rows, mode="r"))
     features, targets = rows[:, : problem.n_features], rows[:, problem.n_features :]
     return linear.RidgeProblem(
         np.vstack([x, features]), np.vstack([y, targets]), ridge=problem.ridge, initial=problem.initial

@@ -52,7 +52,7 @@ class Theory:
     holds: Callable[[Case, float, int], bool]
 
     def noise(self, case: Case) -> float:
-        """The least unlearning noise, to 1e-5 relative and checked; 0 if none is needed, inf above 1e30."""
+        """The least unlearning noise, to 1e-5 relative and checked; 0 if none is needed, inf if 1e30 is not enough."""
         steps = case.schedule.unlearn_steps
 
         def enough(log_noise: float) -> bool:
@@ -184,8 +184,7 @@ def per_instance_slope(case: Case) -> float:
 
 def own_rate(case: Case, noise: float, steps: int) -> float:
     """Total rate at the constant that the law of retraining without this row really has."""
-    factor, std = merged(case.facts.contraction, case.schedule.learn_noise, case.schedule.learn_steps)
-    del factor
+    _, std = merged(case.facts.contraction, case.schedule.learn_noise, case.schedule.learn_steps)
     return common_rate(std * std * (1 + 1e-11), case.facts.contraction, noise, steps)
 
 
@@ -238,24 +237,28 @@ def _noisy_sgd(case: Case, noise: float, steps: int) -> bool:
     if noise == 0 or steps == 0:
         return False
     uniform = case.uniform
-    shared = {
-        "step_size": case.step_size,
-        "strong_convexity": uniform.strong_convexity,
-        "smoothness": uniform.smoothness,
-    }
-    distance = noisy_sgd.noisy_sgd_distance(lipschitz=uniform.gradient, size=1, batch=1, **shared)
-    at_two = float(
-        noisy_sgd.noisy_sgd(
-            order=2.0,
-            distance=distance,
-            temperature=temperature(noise, case.step_size),
-            size=1,
-            batch=1,
-            unlearn_epochs=steps,
-            **shared,
-        )
+    convexity, smoothness = uniform.strong_convexity, uniform.smoothness
+    distance = noisy_sgd.noisy_sgd_distance(
+        step_size=case.step_size,
+        strong_convexity=convexity,
+        smoothness=smoothness,
+        lipschitz=uniform.gradient,
+        size=1,
+        batch=1,
     )
-    found = langevin_unlearning.epsilon_delta(lambda order: order * (at_two / 2), delta=case.budget.left)
+    at_two = noisy_sgd.noisy_sgd(
+        order=2.0,
+        distance=distance,
+        step_size=case.step_size,
+        temperature=temperature(noise, case.step_size),
+        strong_convexity=convexity,
+        smoothness=smoothness,
+        size=1,
+        batch=1,
+        unlearn_epochs=steps,
+    )
+    slope = float(at_two) / 2
+    found = langevin_unlearning.epsilon_delta(lambda order: order * slope, delta=case.budget.left)
     return found <= case.budget.epsilon
 
 

@@ -6,10 +6,11 @@ import csv
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -96,7 +97,13 @@ def default_schedule(problem: linear.RidgeProblem, **changes: float) -> linear.S
     return linear.Schedule(**{**given, **changes})  # type: ignore[arg-type]
 
 
-Row = tuple[int, float, list[float], list[float]]
+class Row(NamedTuple):
+    """One training point's answers, theories in the order of _PER_INSTANCE."""
+
+    point: int
+    loss: float
+    noise: list[float]
+    steps: list[float]
 
 
 def _chunk(
@@ -111,7 +118,7 @@ def _chunk(
         case = compare_case.build(problem, schedule, index, budget=budget, uniform=uniform)
         own = [theory for theory in THEORIES if theory.per_instance]
         noise, steps = [theory.noise(case) for theory in own], [theory.steps(case) for theory in own]
-        rows.append((index, per_instance_slope(case), noise, steps))
+        rows.append(Row(index, per_instance_slope(case), noise, steps))
     return rows
 
 
@@ -146,14 +153,14 @@ def compare(
         if not rows:
             raise
         interrupted = True
-    finished = np.array([row[0] for row in rows])
-    common = compare_case.build(problem, schedule, rows[0][0], budget=budget, uniform=uniform)
+    finished = np.array([row.point for row in rows])
+    common = compare_case.build(problem, schedule, rows[0].point, budget=budget, uniform=uniform)
     columns: dict[str, list[Array]] = {question: [] for question in QUESTIONS}
     for theory in THEORIES:
-        for position, question in enumerate(QUESTIONS):
+        for question in QUESTIONS:
             if theory.per_instance:
                 place = _PER_INSTANCE.index(theory.name)
-                answers = np.array([row[2 + position][place] for row in rows])
+                answers = np.array([getattr(row, question)[place] for row in rows])
             else:
                 answers = np.full(len(rows), getattr(theory, question)(common))
             columns[question].append(answers)
@@ -181,14 +188,18 @@ def compare(
         names=tuple(theory.name for theory in THEORIES),
         indices=finished,
         leverages=leverages[finished],
-        losses=np.array([row[1] for row in rows]),
+        losses=np.array([row.loss for row in rows]),
         noise=np.column_stack(columns["noise"]),
         steps=np.column_stack(columns["steps"]),
     )
 
 
-def save(result: Comparison, stem: Path, markdown: str) -> list[Path]:
-    """Write stem.npz, stem.csv and stem.md, each by way of a temporary name; returns the paths."""
+def save(result: Comparison, stem: Path, markdown: str, fits: Mapping[str, Array] | None = None) -> list[Path]:
+    """Write stem.npz, stem.csv and stem.md, each by way of a temporary name; returns the paths.
+
+    `fits`: per theory the number of steps that its fitted law predicts at each point; the residuals are saved.
+    """
+    residuals = {name: result.column("steps", name) - values for name, values in (fits or {}).items()}
     stem.parent.mkdir(parents=True, exist_ok=True)
     packed = BytesIO()
     np.savez(
@@ -201,13 +212,15 @@ def save(result: Comparison, stem: Path, markdown: str) -> list[Path]:
         losses=result.losses,
         noise=result.noise,
         steps=result.steps,
+        **{f"residuals_{name}": values for name, values in residuals.items()},  # type: ignore[arg-type]
     )
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     fields = [f"{question}:{name}" for question in QUESTIONS for name in result.names]
-    writer.writerow(["index", "leverage", "loss", *fields])
+    writer.writerow(["index", "leverage", "loss", *fields, *(f"residual:{name}" for name in residuals)])
     for row in range(len(result.indices)):
         values = [result.leverages[row], result.losses[row], *result.noise[row], *result.steps[row]]
+        values += [each[row] for each in residuals.values()]
         writer.writerow([int(result.indices[row]), *(repr(float(value)) for value in values)])
     contents = {".npz": packed.getvalue(), ".csv": text.getvalue().encode(), ".md": markdown.encode()}
     paths = []

@@ -27,7 +27,7 @@ class Comparison:
     bound everywhere which at least one instance reaches to ``tolerance``: a bound that is merely valid fails).
     instances(court, rng) yields instances, simplest first; truth(instance) is the fast truth with its error;
     certify(instance), where given, is the rigorous truth that a refutation must also pass; simplify(instance)
-    yields simpler instances to which a counterexample is shrunk while it stays one; tolerance is in the logarithm (1e-12
+    yields simpler instances to which a counterexample is shrunk while it stays one; tolerance is in the logarithm (1e-11
     relative to it, if larger).
     """
 
@@ -93,7 +93,7 @@ class Comparison:
 
     def _allowed(self, promised: float) -> float:
         # A logarithm of -50000 is known to no better than its rounding allows.
-        return max(self.tolerance, 1e-12 * abs(promised)) if math.isfinite(promised) else self.tolerance
+        return max(self.tolerance, 1e-11 * abs(promised)) if math.isfinite(promised) else self.tolerance
 
     def _violation(self, instance: Any, truth: Truth, promised: float) -> Counterexample | None:
         if truth.lower - promised > self._allowed(promised):

@@ -16,10 +16,10 @@ _SHIFTS = 400
 
 @dataclass(frozen=True, eq=False)
 class LogLaw:
-    """steps = scale (log x + ... ): scale * (log_slope + log(x + shift)), that is C log(A x + B), B = A shift.
+    """steps = scale * (log_slope + log(x + shift)): C log(A x + B) with C = scale, log A = log_slope, B = A shift.
 
     rms and linear_rms: root mean squares of the residuals of this fit and of a straight line; spread: of the steps
-    about their mean. residuals (points,), in the order of the data; nan-free, points with infinite steps left out.
+    about their mean, `level`. residuals (points,), in the order of the data; nan-free, points with infinite steps left out.
     """
 
     scale: float
@@ -29,6 +29,17 @@ class LogLaw:
     rms: float
     linear_rms: float
     spread: float
+    level: float
+
+    def predict(self, losses: Array) -> Array:
+        """The fitted number of steps at these positive losses."""
+        predicted: Array = self.scale * (self.log_slope + np.log(np.asarray(losses) + self.shift))
+        return predicted if self.scale else np.full(np.shape(losses), self.level)
+
+    @property
+    def bends(self) -> bool:
+        """Whether the logarithm fits better than a straight line, which is its limit for a large shift."""
+        return self.rms < self.linear_rms * (1 - 1e-3)
 
     @property
     def explained(self) -> float:
@@ -69,6 +80,7 @@ def fit(losses: Array, steps: Array) -> LogLaw:
         rms=_rms(residuals),
         linear_rms=_rms(k - line(x)),
         spread=_rms(centred),
+        level=float(k.mean()),
     )
 
 

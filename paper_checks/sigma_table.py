@@ -49,11 +49,17 @@ class Entry:
 
 def _bound(size: int, steps: int, order: Array, temperature: float) -> Array:
     convexity = 1e-6 * size
-    shape = {"step_size": 1 / (0.25 + convexity), "strong_convexity": convexity, "smoothness": 0.25 + convexity}
+    smoothness = 0.25 + convexity
     learned = langevin_unlearning.learning_bound(
-        order=order, temperature=temperature, lipschitz=1.0, size=size, **shape
+        order=order,
+        step_size=1 / smoothness,
+        temperature=temperature,
+        strong_convexity=convexity,
+        smoothness=smoothness,
+        lipschitz=1.0,
+        size=size,
     )
-    rate = strongly_convex_rate(**shape)
+    rate = strongly_convex_rate(step_size=1 / smoothness, strong_convexity=convexity, smoothness=smoothness)
     return np.asarray(unlearning_bound(order=order, initial=learned, rate=rate, unlearn_steps=steps))
 
 

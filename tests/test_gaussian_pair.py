@@ -14,6 +14,7 @@ from linear import gaussian_pair as module
 from linear.contour import UPPER_P, UPPER_Q, integral
 from linear.cumulant import Cumulant, log1p_minus
 from linear.gaussian_pair import GaussianPair
+from linear.normal_shift import _mills_gap
 from linear.whitened import Whitened, whiten, whiten_again
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "gaussian_pair.json").read_text())
@@ -185,6 +186,9 @@ def test_refuses_what_it_does_not_know():
     ):
         with pytest.raises(FloatingPointError, match="may be off by"):
             refused()
+    hardly = Whitened([1.0], [0.0], [1.0], 1, excess_error=[1e-5])
+    with pytest.raises(FloatingPointError, match="may be off by"):
+        GaussianPair.from_whitened(hardly, [1.0], [[1.0]], [0.0], [[1.0]]).log_hockey_stick(1.0)
     with pytest.raises(FloatingPointError, match="rounding"):  # the moment of order 3 may or may not exist
         pair.renyi(3.0)
 
@@ -198,8 +202,13 @@ def test_what_hangs_on_rounding_does_not_spoil_what_does_not():
     assert line.log_hockey_stick(3.0) == -np.inf
     with pytest.raises(FloatingPointError):
         pair.log_hockey_stick(3.0)
-    assert pair.delta(3.0) == pytest.approx(line.delta(3.0), rel=1e-11)
-    assert pair.epsilon(1e-4) == pytest.approx(line.epsilon(1e-4), rel=1e-11)
+    # Close to the bound in one direction, where a digit of epsilon is worth many of the logarithm.
+    edge = 0.5 * np.log(2.0) - 1e-9
+    with pytest.raises(FloatingPointError):
+        line.log_hockey_stick(edge)
+    assert line.delta(edge) == np.exp(line.log_hockey_stick(edge, reverse=True))
+    assert pair.delta(3.0) == pytest.approx(line.delta(3.0), rel=1e-11, abs=0.0)
+    assert pair.epsilon(1e-4) == pytest.approx(line.epsilon(1e-4), rel=1e-11, abs=0.0)
 
 
 # Symmetries
@@ -277,6 +286,17 @@ def test_nearly_singular_epsilon_grid_is_smooth():
 # Other quantities
 
 
+def test_slopes():
+    """What steers the inversions."""
+    laws = [([1.0, 0.5], [0.4, -0.3]), ([9.0, 400.0], [2.0, -0.5]), ([0.25], [0.0])]
+    for shift, excess in laws:
+        divergences = from_whitened(shift, excess)._divergences
+        epsilon = np.array([0.1, 1.0, 5.0, 30.0])
+        below, above = (divergences.hockey_stick(epsilon + step, False).value for step in (-1e-5, 1e-5))
+        slope = divergences.hockey_stick(epsilon, False).slope
+        np.testing.assert_allclose(slope, (above - below) / 2e-5, rtol=1e-5, atol=1e-9)
+
+
 def test_tails_are_probabilities_of_the_likelihood_ratio():
     """One direction with a shift: L > t is an interval or its complement."""
     for d, g in ((1.0, 2.5), (0.3, 0.4), (0.0, 3.0), (2.0, 1.0)):
@@ -328,7 +348,7 @@ def test_tradeoff_of_a_shift_and_its_ends():
     pair = GaussianPair([0.7, 0.0], np.eye(2), [0.0, 0.0], np.eye(2))
     for alpha in (1e-12, 0.05, 0.5, 0.95):
         beta = exact.cdf(-exact.inv_cdf(alpha) - 0.7)
-        assert pair.tradeoff(alpha) == pytest.approx(beta, rel=1e-12)
+        assert pair.tradeoff(alpha) == pytest.approx(beta, rel=1e-12, abs=0.0)
     for any_pair in (pair, GaussianPair([0.7, 0.0], np.diag([2.0, 0.5]), [0.0, 0.0], np.eye(2))):
         np.testing.assert_array_equal(any_pair.tradeoff([0.0, 1.0]), [1.0, 0.0])
         beta = any_pair.tradeoff(np.array([1e-300, 1e-14, 1.0 - 1e-14]))
@@ -339,9 +359,9 @@ def test_tradeoff_of_a_shift_and_its_ends():
 def test_tradeoff_at_the_end_of_a_bounded_ratio():
     """Where the threshold is the supremum to the last digit: Q(L < t) = alpha e^-t there."""
     pair = GaussianPair([0.0], [[2.0]], [0.0], [[1.0]])
-    assert 1.0 - pair.tradeoff(1e-9) == pytest.approx(np.sqrt(2.0) * 1e-9, rel=1e-6)
+    assert 1.0 - pair.tradeoff(1e-9) == pytest.approx(np.sqrt(2.0) * 1e-9, rel=1e-6, abs=0.0)
     narrow = GaussianPair([0.0], [[0.5]], [0.0], [[1.0]])
-    assert narrow.tradeoff(1.0 - 1e-12) == pytest.approx((1.0 - (1.0 - 1e-12)) / np.sqrt(2.0), rel=1e-8)
+    assert narrow.tradeoff(1.0 - 1e-12) == pytest.approx((1.0 - (1.0 - 1e-12)) / np.sqrt(2.0), rel=1e-8, abs=0.0)
 
 
 def test_epsilon_inverts_delta_from_above():
@@ -538,6 +558,16 @@ def test_log1p_minus():
     x = np.array([-0.999, -0.4, -0.1, -1e-9, 1e-300, 1e-5, 0.39, 0.41, 20.0])
     exact = [float(v) for v in _series_log1p_minus(x)]
     np.testing.assert_allclose(log1p_minus(x), exact, rtol=2e-15)
+
+
+def test_mills_gap():
+    """1 - s m(s), m the ratio of the normal tail to its density."""
+    from mpmath import erfc, exp, mp, mpf, pi, sqrt
+
+    s = [0.0, 0.5, 5.0, 19.9, 20.1, 700.0, 1e6]
+    with mp.workdps(60):
+        exact = [float(1 - mpf(v) * sqrt(pi / 2) * exp(mpf(v) ** 2 / 2) * erfc(mpf(v) / sqrt(2))) for v in s]
+    np.testing.assert_allclose(_mills_gap(np.array(s)), exact, rtol=1e-12)
 
 
 def _series_log1p_minus(x):

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import sympy
 from scipy.special import log_ndtr
 
 from bounds import gaussian_dp
 from linear.enclosure import enclose_gdp
 
+from ..algebra import positive, vanishes
 from ..claim import Claim, Mutant
 from ..court import Court
-from ..legs import Comparison
+from ..legs import Comparison, Symbolic
 from ..verdict import Log, Truth
 
 
@@ -50,6 +52,18 @@ def altered(first: Callable[[float, float], float], second: Callable[[float, flo
     return promise
 
 
+def slope_in_mu(factor: sympy.Rational) -> sympy.Expr:
+    """d/dmu of the curve less phi(-eps/mu + mu/2): what is left of the product rule once e^eps phi(b) = phi(a)."""
+    mu, eps = positive("mu eps")
+
+    def normal(x: sympy.Expr) -> sympy.Expr:
+        return (1 + sympy.erf(x / sympy.sqrt(2))) / 2
+
+    a, b = -eps / mu + factor * mu, -eps / mu - factor * mu
+    curve = normal(a) - sympy.exp(eps) * normal(b)
+    return sympy.diff(curve, mu) - sympy.exp(-(a**2) / 2) / sympy.sqrt(2 * sympy.pi)
+
+
 CLAIMS = (
     Claim(
         id="benarroch2026.definition_a_1",
@@ -61,7 +75,14 @@ CLAIMS = (
         provenance="reconstructed",
         against="the certified hockey-stick between N(mu,1) and N(0,1), in ball arithmetic",
         promise=lambda case: Log(float(gaussian_dp.log_delta(case.mu, case.epsilon))),
-        legs=(Comparison(instances=shifts, truth=truth, relation="equal"),),
+        legs=(
+            Comparison(instances=shifts, truth=truth, relation="equal"),
+            Symbolic(
+                identities=(
+                    ("the curve grows with mu at the rate phi(a)", vanishes(lambda: slope_in_mu(sympy.Rational(1, 2)))),
+                )
+            ),
+        ),
         expected="survived",
         why="The curve of the Gaussian shift itself: equality everywhere, also at exp(-50000).",
         mutants=(

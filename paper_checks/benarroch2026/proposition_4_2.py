@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import sympy
 
 from bounds import interpolation
 
+from ..algebra import positive, vanishes
 from ..claim import Claim, Mutant
 from ..court import Court
 from ..families import contractive
 from ..families.contractive import LearnUnlearnInstance
-from ..legs import Comparison
+from ..legs import Comparison, Symbolic
 from ..verdict import Truth
 
 SOURCE = "Benarroch, Atif, Cappe 2026, Proposition 4.2 (hypothesis seen, conclusion's mu reconstructed)"
@@ -126,7 +128,34 @@ def p2_form(*, learn_weight: Callable[[float, int], float], learn_shift: int = 0
     return promise
 
 
+def parameter_ratio(power: int) -> sympy.Expr:
+    """(mu of P1 / mu of P2)^2 less its closed form, T and K symbolic."""
+    c, learn, unlearn, sigma_l, sigma_u, z = positive("c T K sigma_L sigma_U z")
+    learned = (1 - c ** (2 * learn)) / (1 - c**2)
+    unlearned = (1 - c ** (2 * unlearn)) / (1 - c**2)
+    p1_squared = (c**unlearn * z) ** 2 / (sigma_u**2 * unlearned)
+    p2_squared = (c**unlearn * z) ** 2 / (sigma_l**2 * c ** (2 * unlearn) * learned + sigma_u**2 * unlearned)
+    closed = 1 + (sigma_l / sigma_u) ** power * c ** (2 * unlearn) * (1 - c ** (2 * learn)) / (1 - c ** (2 * unlearn))
+    return p1_squared / p2_squared - closed
+
+
 CLAIMS = (
+    Claim(
+        id="benarroch2026.proposition_4_2.p1_against_p2",
+        source=SOURCE,
+        statement="(mu_1/mu_2)^2 = 1 + (sigma_L/sigma_U)^2 c^{2K} (1-c^{2T})/(1-c^{2K}): P1 is never below P2.",
+        reading="how much the two readings differ",
+        provenance="derived",
+        against="computer algebra, T and K symbolic",
+        legs=(Symbolic(identities=(("ratio of the two parameters", vanishes(lambda: parameter_ratio(2))),)),),
+        expected="proved",
+        mutants=(
+            Mutant(
+                name="lost square",
+                leg=Symbolic(identities=(("without the square", vanishes(lambda: parameter_ratio(1))),)),
+            ),
+        ),
+    ),
     Claim(
         id="benarroch2026.proposition_4_2.p1",
         source=SOURCE,

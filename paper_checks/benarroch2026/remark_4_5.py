@@ -6,15 +6,17 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import sympy
 
 import linear
 from linear.langevin import exact_law_map
 
+from ..algebra import vanishes
 from ..claim import Claim, Mutant
 from ..court import Court
 from ..families import ridge
 from ..families.ridge import RidgeInstance
-from ..legs import Comparison
+from ..legs import Comparison, Symbolic
 from ..verdict import Truth
 
 
@@ -56,6 +58,17 @@ def sherman_morrison(leverage_sign: float = -1.0, *, reduced: bool = False, plai
         return size if plain else size / (1 + leverage_sign * leverage)
 
     return promise
+
+
+def symbolic_step(sign: int) -> sympy.Expr:
+    """First coordinate of W*_{-i} - W* - H^{-1} x (x'W* - y)/(1 -+ h), two features, everything symbolic."""
+    a, b, d, x1, x2, y, b1, b2 = sympy.symbols("a b d x1 x2 y b1 b2")
+    hessian, x, right = sympy.Matrix([[a, b], [b, d]]), sympy.Matrix([x1, x2]), sympy.Matrix([b1, b2])
+    weights = hessian.LUsolve(right)
+    without = (hessian - x * x.T).LUsolve(right - y * x)
+    leverage = (x.T * hessian.LUsolve(x))[0]
+    claimed = hessian.LUsolve(x) * ((x.T * weights)[0] - y) / (1 + sign * leverage)
+    return sympy.together((without - weights - claimed)[0])
 
 
 def shifted_law(instance: RidgeInstance) -> Truth:
@@ -111,7 +124,10 @@ CLAIMS = (
         provenance="derived",
         against="two least-squares solutions of the stacked problems",
         promise=sherman_morrison(),
-        legs=(Comparison(instances=problems, truth=true_size, relation="equal", tolerance=1e-7),),
+        legs=(
+            Comparison(instances=problems, truth=true_size, relation="equal", tolerance=1e-7),
+            Symbolic(identities=(("two features, all entries symbolic", vanishes(lambda: symbolic_step(-1))),)),
+        ),
         expected="survived",
         mutants=(
             Mutant(name="1+h for 1-h", promise=sherman_morrison(1.0)),

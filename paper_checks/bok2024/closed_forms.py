@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import sympy
 
 from bounds import interpolation
 
+from ..algebra import positive, vanishes
 from ..claim import Claim, Mutant
 from ..court import Court
 from ..families import contractive
-from ..legs import Comparison
+from ..legs import Comparison, Symbolic
 from ..verdict import Truth
 
 
@@ -225,6 +227,14 @@ def mechanism(case: Mechanism) -> float:
     )
 
 
+def geometric(lost: int) -> sympy.Expr:
+    """(sum_{j<t} c^j)^2 / sum_{j<t} c^{2j} less the closed form, t symbolic; `lost` steps forgotten."""
+    c, steps = positive("c t")
+    chord = ((1 - c**steps) / (1 - c)) ** 2 * (1 - c**2) / (1 - c ** (2 * steps))
+    decayed = c ** (steps - lost)
+    return chord - (1 - decayed) / (1 + decayed) * (1 + c) / (1 - c)
+
+
 CLAIMS = (
     Claim(
         id="bok2024.strongly_convex",
@@ -233,7 +243,10 @@ CLAIMS = (
         provenance="public code",
         against="the worst scalar linear pair with equal sensitivities L/n (noise sigma, factor c), exact",
         promise=strongly_convex,
-        legs=(Comparison(instances=strongly_convex_instances, truth=strongly_convex_truth, relation="equal"),),
+        legs=(
+            Comparison(instances=strongly_convex_instances, truth=strongly_convex_truth, relation="equal"),
+            Symbolic(identities=(("the geometric sums give the closed form", vanishes(lambda: geometric(0))),)),
+        ),
         expected="survived",
         why="Equality on every instance: equal sensitivities give one segment.",
         mutants=(

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import sympy
 from scipy.optimize import nnls
 
 from bounds import interpolation
 
+from ..algebra import positive, vanishes
 from ..claim import Claim, Mutant
 from ..court import Court
 from ..families import contractive
 from ..families.contractive import ContractiveInstance
-from ..legs import Comparison
+from ..legs import Comparison, Symbolic
 from ..verdict import Truth
 
 
@@ -72,7 +74,33 @@ def _reversed(chain: ContractiveInstance) -> ContractiveInstance:
     return ContractiveInstance(chain.sensitivity[::-1], chain.noise_std[::-1], chain.contraction[::-1])
 
 
+def merging(square: bool) -> sympy.Expr:
+    """What merging a block (p1, q1) with the next (p, q, r) takes off the sum of p^2/q, less the claimed amount."""
+    p1, q1, p, q, r = positive("p1 q1 p q r")
+    saved = p1**2 / q1 + p**2 / q - (p1 * r + p) ** 2 / (q1 * r**2 + q)
+    gap = p1 * q - p * q1 * r
+    return saved - gap ** (2 if square else 1) / (q * q1 * (q1 * r**2 + q))
+
+
 CLAIMS = (
+    Claim(
+        id="bok2024.merging_step",
+        source="derived here, the step of the O(N) algorithm",
+        statement=(
+            "p1^2/q1 + p^2/q - (p1 r + p)^2/(q1 r^2 + q) = (p1 q - p q1 r)^2 / (q q1 (q1 r^2 + q)) >= 0: merging two "
+            "blocks never raises the sum, and leaves it alone exactly where their slopes agree."
+        ),
+        provenance="derived",
+        against="computer algebra",
+        legs=(Symbolic(identities=(("the difference is a square", vanishes(lambda: merging(True))),)),),
+        expected="proved",
+        mutants=(
+            Mutant(
+                name="lost square",
+                leg=Symbolic(identities=(("without the square", vanishes(lambda: merging(False))),)),
+            ),
+        ),
+    ),
     Claim(
         id="bok2024.optimal_shifts",
         source="Bok, Su, Altschuler 2024, optimisation over shifts; O(N) solution derived here",

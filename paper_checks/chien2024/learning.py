@@ -104,7 +104,7 @@ def converged(court: Court, rng: np.random.Generator) -> Iterator[Training]:
 def finite(court: Court, rng: np.random.Generator) -> Iterator[Training]:
     yield Training(8.0, 0.1 / 0.35, 1 / 0.35, 0.05, 1.0, 1000, 1, 5, 0.0, "few steps")
     for _ in range(120 * court.effort):
-        learn_steps = int(rng.choice([1, 2, 5, rng.integers(1, 300)]))
+        learn_steps = int(rng.choice([1, 2, 5, int(rng.integers(1, 300))]))
         product = float(rng.choice([1e-3, 1.0, rng.uniform(0.001, 1)]))
         yield _drawn(rng, product, learn_steps, "few steps" if learn_steps < 10 else "many steps")
 

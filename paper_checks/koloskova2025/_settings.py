@@ -8,6 +8,7 @@ from typing import Any
 
 import linear
 from bounds import clipping
+from linear.solvable_chains import linear_loss
 
 from ..families.clipped_chain import ClippedChain
 from ..verdict import Truth
@@ -33,6 +34,19 @@ def gaussian_truth(mu: float, epsilon: float) -> Truth:
     """log E_epsilon of N(mu, 1) from N(0, 1), exact; 1e-9, or 1e-12 relative in deep tails."""
     value = float(linear.GaussianPair([mu], [[1.0]], [0.0], [[1.0]]).log_hockey_stick(epsilon))
     return Truth.of_log(value, max(1e-10, 1e-12 * abs(value)))
+
+
+def against_noise_only(case: ClippedChain) -> Truth:
+    """A linear loss against the data-free chain, the worst case of that certifier: a Gaussian pair, exact."""
+    mu = linear_loss(
+        radius=case.radius,
+        shift=case.shift,
+        factor=case.factor,
+        steps=case.steps,
+        noise_std=case.noise_std,
+        against="noise",
+    )
+    return gaussian_truth(mu, case.epsilon)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from scipy.special import log_ndtr
 
 from bounds import clipping, gaussian_dp
 from linear.audit import hockey_stick_lower_bound
-from linear.solvable_chains import linear_loss
 
 from ..claim import Claim, Mutant
 from ..court import Court
@@ -19,7 +18,7 @@ from ..families import clipped_chain
 from ..families.clipped_chain import ClippedChain
 from ..legs import Comparison, Sample, Sampled
 from ..verdict import Log, Truth
-from ._settings import gaussian_truth, setting
+from ._settings import against_noise_only, setting
 
 SOURCE = "Koloskova et al. 2025, gradient clipping; the certifier that sees no data, derived here"
 
@@ -74,19 +73,6 @@ def linear_chains_at_zero(court: Court, rng: np.random.Generator) -> Iterator[Cl
         yield replace(case, epsilon=0.0)
 
 
-def linear_truth(case: ClippedChain) -> Truth:
-    """A linear loss carries start and drift the same way: a Gaussian pair."""
-    mu = linear_loss(
-        radius=case.radius,
-        shift=case.shift,
-        factor=case.factor,
-        steps=case.steps,
-        noise_std=case.noise_std,
-        against="noise",
-    )
-    return gaussian_truth(mu, case.epsilon)
-
-
 def jumps(court: Court, rng: np.random.Generator) -> Iterator[Jump]:
     for _ in range(30 * court.effort):
         factor, drift, noise = rng.uniform(0.3, 1.0), rng.uniform(0.3, 1.5), rng.uniform(0.7, 3.0)
@@ -137,7 +123,7 @@ def sampled_at(epsilon: float) -> Callable[[Court, np.random.Generator, float], 
             x = x - case.step_size * (-case.clip + case.penalty * x) + case.noise_std * rng.standard_normal(runs)
             y = y - case.step_size * case.penalty * y + case.noise_std * rng.standard_normal(runs)
         lower = hockey_stick_lower_bound(x, y, epsilon, confidence=1 - false_alarm).delta
-        exact = math.exp(linear_truth(case).lower)
+        exact = math.exp(against_noise_only(case).lower)
         return case, Sample(math.log(lower) if lower > 0 else -math.inf, 0.0, runs, exact / max(lower, 1e-300) - 1)
 
     return draw
@@ -162,7 +148,7 @@ CLAIMS = (
         against="linear losses (Gaussian, exact), two steps with a drift that jumps (density in closed form), samples",
         promise=curve(half_mu),
         legs=(
-            Comparison(instances=linear_chains, truth=linear_truth, relation="equal"),
+            Comparison(instances=linear_chains, truth=against_noise_only, relation="equal"),
             # The midpoint rule is good to 1e-6 of a density's height.
             Comparison(instances=jumps, truth=jump_truth, tolerance=1e-4, name="drift that jumps"),
             Sampled(draw=sampled_at(1.0)),
@@ -186,14 +172,16 @@ CLAIMS = (
         against="linear losses (exact), two steps with a drift that jumps (density in closed form), samples",
         promise=total_variation,
         legs=(
-            Comparison(instances=linear_chains_at_zero, truth=linear_truth, relation="equal"),
+            Comparison(instances=linear_chains_at_zero, truth=against_noise_only, relation="equal"),
             Comparison(instances=jumps_at_zero, truth=jump_truth, tolerance=1e-4, name="drift that jumps"),
             Sampled(draw=sampled_at(0.0)),
         ),
         expected="survived",
         why="A correctly certified run cannot beat the noise-only control by more: the control belongs in every plot.",
         mutants=(
-            Mutant(name="mu/8 for mu/4", promise=lambda case: gaussian_dp.delta(0.5 * half_mu(chain_of(case)), 0.0)),
+            Mutant(
+                name="mu/8 for mu/4", promise=lambda case: float(gaussian_dp.delta(0.5 * half_mu(chain_of(case)), 0.0))
+            ),
             Mutant(
                 name="the same bound between two starts",
                 leg=Comparison(instances=pairs_at_zero, truth=clipped_chain.truth),

@@ -11,7 +11,6 @@ from scipy.optimize import brentq
 
 import linear
 from bounds import renyi_route
-from linear.solvable_chains import linear_loss
 
 from ..claim import Claim, Mutant
 from ..court import Court
@@ -19,7 +18,7 @@ from ..families import clipped_chain
 from ..families.clipped_chain import ClippedChain
 from ..legs import Comparison
 from ..verdict import Log, Truth
-from ._settings import RELEASED, gaussian_truth, noise
+from ._settings import RELEASED, against_noise_only, noise
 
 SOURCE = "Koloskova et al. 2025, accounting of the released code"
 # The orders tried by the released code end at 1000, and by the missing factor the last one always wins.
@@ -38,7 +37,7 @@ class Curve:
 def log_delta(divergence: np.ndarray | float, epsilon: float) -> float:
     """The least delta over the orders that the conversion gives at epsilon."""
     steps = ORDERS - 1
-    return float(np.min(steps * (divergence - epsilon - np.log1p(-1 / ORDERS)) - np.log(ORDERS)))
+    return float(np.min(steps * (divergence - epsilon + np.log1p(-1 / ORDERS)) - np.log(ORDERS)))
 
 
 def released(case: ClippedChain) -> Log:
@@ -78,18 +77,6 @@ def settings(*, doubled: bool = False, several: bool = False) -> Callable:
 def corrected_chains(court: Court, rng: np.random.Generator) -> Iterator[ClippedChain]:
     yield from settings()(court, rng)
     yield from clipped_chain.instances(40 * court.effort, rng)
-
-
-def against_noise_only(case: ClippedChain) -> Truth:
-    mu = linear_loss(
-        radius=case.radius,
-        shift=case.shift,
-        factor=case.factor,
-        steps=case.steps,
-        noise_std=case.noise_std,
-        against="noise",
-    )
-    return gaussian_truth(mu, case.epsilon)
 
 
 def curves(court: Court, rng: np.random.Generator) -> Iterator[Curve]:

@@ -176,7 +176,8 @@ def many_cases():
 def matrix_cases():
     rng = np.random.default_rng(7)
     for size, relative, condition, epsilon in (
-        (3, 1e-12, 1.0, 1e-10), (3, 1e-12, 1e7, 3e-10), (4, 1e-6, 1e9, 2e-4), (5, 0.05, 1e10, 20.0), (12, 0.02, 1e4, 6.0),
+        (3, 1e-12, 1.0, 1e-10), (3, 1e-12, 1e7, 3e-10), (4, 1e-6, 1e9, 2e-4),
+        (5, 0.05, 1e10, 20.0), (12, 0.02, 1e4, 6.0), (4, 0.02, 1e13, 8.0),
     ):  # fmt: skip
         rotation, _ = np.linalg.qr(rng.standard_normal((size, size)))
         cov_q = rotation * condition ** -np.linspace(0, 1, size) @ rotation.T

@@ -1,0 +1,1 @@
+"""Our own figures, of what no paper shows."""
