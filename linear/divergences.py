@@ -88,8 +88,12 @@ class Divergences:
         reverse = self.log_hockey_stick(epsilon, True, _known(forward, nothing))
         if not within_tolerance(forward.value, forward.error).all():
             forward = self.log_hockey_stick(epsilon, False, _known(reverse, nothing))
-        larger = forward.value >= reverse.value
-        return Estimate(np.maximum(forward.value, reverse.value), np.where(larger, forward.error, reverse.error))
+        values, errors = np.stack([forward.value, reverse.value]), np.stack([forward.error, reverse.error])
+        known = np.isfinite(errors)
+        largest = np.max(values, axis=0, initial=-np.inf, where=known)
+        highest = np.max(np.where(known, values + errors, np.inf), axis=0)
+        # Both may be zero: -inf with no error.
+        return Estimate(largest, np.where(highest > largest, highest - largest, 0.0))
 
     def renyi(self, order: FloatArray, reverse: bool) -> Estimate:
         """K(order - 1) / (order - 1): its limits K'(0) at order 1 and sup L at infinity; inf outside the strip."""

@@ -47,7 +47,7 @@ def ratio_text(record: Record) -> tuple[str, float]:
     found = record["counterexample"]
     if record["status"] == "refuted" and found:
         beyond = factor(found)
-        return f"×{beyond:.4g}", beyond
+        return (f"×{beyond:.4g}" if beyond < 1e6 else "×∞"), beyond
     closest = decode(record["closest"])
     return ("", -1.0) if closest is None else (f"{closest:.6g}", min(closest, 1e308))
 
@@ -119,7 +119,7 @@ def _figure(leg: Record, record: Record) -> str:
     if found and leg["refutes"]:
         lower, upper = (decode(end) for end in found["log_truth"])
         truth = lower if found["direction"] == "above" else upper
-        violation = Marked((decode(found["log_promised"]), truth), f"broken by ×{factor(found):.4g}")
+        violation = Marked((decode(found["log_promised"]), truth), f"broken by ×{factor(found):.4g}" if factor(found) < 1e6 else "promised far less")
     elif pairs:
         nearest = _closest(pairs)
         closest = Marked(nearest, f"closest {math.exp(min(nearest[1] - nearest[0], 700.0)):.6g}")
@@ -151,6 +151,8 @@ def _closest(pairs: list[Pair]) -> Pair:
 
 
 def _times(decades: float) -> str:
+    if decades > 1e5:
+        return "more than 10<sup>100000</sup> times"
     return f"{10**decades:.3g} times" if decades < 4 else f"10<sup>{decades:.0f}</sup> times"
 
 

@@ -20,7 +20,7 @@ BUDGET = compare_case.Budget(0.3, 1e-4, 5e-5)
 BY_NAME = {theory.name: theory for theory in THEORIES}
 
 
-def tiny(ridge=0.5, outputs=2, seed=3, n=9, p=3):
+def tiny(ridge=0.5, outputs=2, seed=3, n=5, p=3):
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((n, p)) / math.sqrt(p)
     features[0] *= 3.0
@@ -51,33 +51,46 @@ SETTINGS = {
 
 
 @pytest.fixture(params=SETTINGS, scope="module")
-def small_cases(request):
+def answered(request):
+    """Every row's case with each theory's (noise, steps)."""
     problem, changes = SETTINGS[request.param]
-    return cases(problem, schedule_of(problem, **changes))
+    return [
+        (case, {name: (theory.noise(case), theory.steps(case)) for name, theory in BY_NAME.items()})
+        for case in cases(problem, schedule_of(problem, **changes))
+    ]
 
 
-@pytest.mark.parametrize("theory", [theory for theory in THEORIES if theory is not EXACT], ids=lambda one: one.name)
-def test_no_theory_asks_for_less_than_the_exact_laws(small_cases, theory):
-    for case in small_cases:
-        noise, steps = theory.noise(case), theory.steps(case)
-        assert noise >= EXACT.noise(case) * (1 - 3e-5)
-        assert steps >= EXACT.steps(case)
-        # what is asked for keeps the promise of the theory, and of the laws themselves
-        if math.isfinite(noise):
-            assert theory.holds(case, noise, case.schedule.unlearn_steps)
-            assert EXACT.holds(case, noise, case.schedule.unlearn_steps)
-        if math.isfinite(steps):
-            assert theory.holds(case, case.schedule.unlearn_noise, int(steps))
+def test_no_theory_asks_for_less_than_the_exact_laws(answered):
+    for case, asked in answered:
+        for noise, steps in asked.values():
+            assert noise >= asked["exact"][0] * (1 - 3e-5)
+            assert steps >= asked["exact"][1]
+            if math.isfinite(noise):
+                assert EXACT.holds(case, noise, case.schedule.unlearn_steps)
 
 
-def test_answers_are_the_least_that_hold(small_cases):
-    for case in small_cases[:2]:
-        for theory in THEORIES:
-            noise, steps = theory.noise(case), theory.steps(case)
-            if 0 < noise < math.inf:
-                assert not theory.holds(case, noise * (1 - 3e-5), case.schedule.unlearn_steps)
-            if 0 < steps < math.inf:
-                assert not theory.holds(case, case.schedule.unlearn_noise, int(steps) - 1)
+def test_answers_are_the_least_that_hold(answered):
+    for case, asked in answered[:2]:
+        for name, (noise, steps) in asked.items():
+            theory, given = BY_NAME[name], case.schedule
+            if noise < math.inf:
+                assert theory.holds(case, noise, given.unlearn_steps)
+                assert noise == 0 or not theory.holds(case, noise * (1 - 3e-5), given.unlearn_steps)
+            if steps < math.inf:
+                assert theory.holds(case, given.unlearn_noise, int(steps))
+                assert steps == 0 or not theory.holds(case, given.unlearn_noise, int(steps) - 1)
+
+
+def test_order_of_the_theories_where_one_implies_the_other(answered):
+    for _, asked in answered:
+        for better, worse in (
+            ("hull", "unlearning_only"),
+            ("hull", "gdp_uniform"),
+            ("gdp_uniform", "langevin_improved"),
+            ("langevin_improved", "langevin"),
+        ):
+            for first, second in zip(asked[better], asked[worse], strict=True):
+                assert first <= second * (1 + 3e-5)
 
 
 @pytest.mark.parametrize("name", ["langevin", "langevin_improved", "gdp_uniform", "noisy_sgd"])
@@ -86,16 +99,6 @@ def test_uniform_theories_answer_alike_for_every_row(name):
     several = cases(problem, schedule_of(problem))
     assert len({BY_NAME[name].noise(case) for case in several}) == 1
     assert len({BY_NAME[name].steps(case) for case in several}) == 1
-
-
-def test_order_of_the_theories_where_one_implies_the_other(small_cases):
-    for case in small_cases:
-        for question in comparison.QUESTIONS:
-            asked = {name: getattr(theory, question)(case) for name, theory in BY_NAME.items()}
-            assert asked["hull"] <= asked["unlearning_only"] * (1 + 3e-5)
-            assert asked["hull"] <= asked["gdp_uniform"] * (1 + 3e-5)
-            assert asked["gdp_uniform"] <= asked["langevin_improved"] * (1 + 3e-5)
-            assert asked["langevin_improved"] <= asked["langevin"] * (1 + 3e-5)
 
 
 def test_vacuous_is_infinite_and_nothing_is_nan():
@@ -171,8 +174,8 @@ def test_largest_gradient_is_that_of_the_row_that_has_it():
 def test_path_divergence_is_that_of_the_step_by_step_recursion():
     problem = tiny(outputs=2)
     schedule = schedule_of(problem, learn_steps=5, learn_noise=0.8)
-    x, y = problem.features[0], problem.targets[0]
-    rest = problem.without(0)
+    x, y = problem.features[1], problem.targets[1]
+    rest = problem.without(1)
     eta = schedule.step_size
     seen = []
     for order in (1.5, 3.0, 40.0):
@@ -186,7 +189,7 @@ def test_path_divergence_is_that_of_the_step_by_step_recursion():
                 gap_offset=eta * y[column] * x,
             )
             expected += linear_path_renyi([step] * 5, order=order, start_mean=np.zeros(3), start_cov=np.zeros((3, 3)))
-        assert slack.path_divergence(problem, schedule, 0, order) == pytest.approx(expected, rel=1e-9)
+        assert slack.path_divergence(problem, schedule, 1, order) == pytest.approx(expected, rel=1e-9)
         seen.append(expected)
     assert math.isinf(seen[-1])
     assert math.isfinite(seen[0])
@@ -194,8 +197,8 @@ def test_path_divergence_is_that_of_the_step_by_step_recursion():
 
 @pytest.mark.parametrize("order", [1.5, 6.0])
 def test_slack_never_shrinks_where_a_link_only_gives_away(order):
-    problem = tiny()
-    for case in cases(problem, schedule_of(problem, learn_noise=1.0, unlearn_noise=1.0))[:4]:
+    problem = tiny(n=40)
+    for case in cases(problem, schedule_of(problem, learn_noise=1.0, unlearn_noise=1.0))[1:4]:
         links, steps, terms = slack.chains(case, order=order)
         assert steps == EXACT.steps(case)
         for link in links:
@@ -203,6 +206,7 @@ def test_slack_never_shrinks_where_a_link_only_gives_away(order):
             assert not math.isnan(link.factor)
         values = {(link.chain, link.what): link.value for link in links}
         uniform = [value for (chain, _), value in values.items() if chain == "Langevin unlearning"]
+        assert math.isfinite(uniform[2])
         assert uniform == sorted(uniform)
         assert terms.away >= 0
 
@@ -273,12 +277,12 @@ def test_command_prints_saves_and_draws(tmp_path, capsys):
     given = ["compare", "--data", str(data), "--points", "4", "--noise", "0.3", "--learn-steps", "10", "--jobs", "1"]
     assert cli.main([*given, "--epsilon", "0.3", "--slack", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    for word in ("Unlearning noise at 30", "coupling", "Where the slack goes", "stored sigma", "irreducible"):
+    for word in ("Unlearning noise at 30", "coupling", "Where the slack goes", "Released noise table", "irreducible"):
         assert word in printed
     stem = out / "compare-rows"
     saved = comparison.load(stem.with_suffix(".npz"))
     assert saved.noise.shape == (4, len(THEORIES))
-    rows = list(csv.DictReader(stem.with_suffix(".csv").open()))
+    rows = list(csv.DictReader(stem.with_suffix(".csv").read_text().splitlines()))
     assert [float(row["steps:exact"]) for row in rows] == saved.column("steps", "exact").tolist()
     assert all(math.isfinite(float(row["residual:exact"])) for row in rows)
     assert "Adjacency" in stem.with_suffix(".md").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from bounds import clipping
-from paper_checks import codec, falsify, families
+from paper_checks import cli, clipping_tables, codec, falsify, families
 from paper_checks.court import Court
 from paper_checks.families import clipped_chain
 from paper_checks.families.clipped_chain import ClippedChain
@@ -175,3 +176,86 @@ def test_the_true_bound_survives_the_search_and_is_reached() -> None:
 def test_a_registered_claim_can_be_searched_by_its_id() -> None:
     verdict = falsify("koloskova2025.gradient_clipping.pair", family="clipped_chain", seconds=10, trials=30)
     assert verdict.status == "survived"
+
+
+# --- the tables -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def budget() -> clipping_tables.Budget:
+    return clipping_tables.Budget()
+
+
+def test_looseness_at_known_settings(budget) -> None:
+    """Exact noises .380457 and 2.85011 and variance ratios 12.68 and 2.741; the released code falls short of all."""
+    rows = {row["setting"]: row for row in clipping_tables.looseness_rows(budget)}
+    large, plain = rows["CIFAR, large ball"], rows["no penalty (not released)"]
+    assert large["exact noise"] == pytest.approx(0.380457, abs=5e-7)
+    assert large["Gaussian-DP"] ** 2 == pytest.approx(12.68, abs=5e-3)
+    assert large["72"] / large["Gaussian-DP"] == pytest.approx(3.152, abs=5e-4)
+    assert large["Gaussian-DP"] / large["released"] == pytest.approx(5.27, abs=0.02)
+    assert plain["exact noise"] == pytest.approx(2.85011, abs=5e-6)
+    assert plain["Gaussian-DP"] ** 2 == pytest.approx(2.741, abs=5e-4)
+    assert plain["9"] / plain["Gaussian-DP"] == pytest.approx(5.08961 / 3.73063, rel=1e-5)
+    assert rows["MNIST, one step"]["Gaussian-DP"] == pytest.approx(1.0, abs=1e-8)
+    for row in rows.values():
+        assert row["released"] < 1 <= row["Gaussian-DP"] * (1 + 1e-9) < row["Renyi"]
+
+
+def test_distance_from_the_control(budget) -> None:
+    row = {row["epsilon"]: row for row in clipping_tables.control_rows(budget.delta)}[1.0]
+    assert row["certified for two starts"] == pytest.approx(0.05343, abs=5e-6)
+    assert row["certified data-free"] == pytest.approx(0.10662, abs=5e-6)
+
+
+def test_the_map_has_a_place_for_each_method(budget) -> None:
+    left = clipping_tables.noise_left(budget)
+    assert left.shape == (3, len(clipping_tables.PENALTIES), len(clipping_tables.STEPS), len(clipping_tables.RATIOS))
+    assert set(left.argmin(axis=0).ravel()) == {0, 1, 2}
+    # without a penalty gradient clipping never wins; one step of model clipping is output perturbation from its ball
+    assert (left[0, 0] > left[2, 0]).all()
+    np.testing.assert_allclose(left[1, :, 0], left[2, :, 0] * np.array(clipping_tables.RATIOS), rtol=1e-9)
+    strong, long = clipping_tables.PENALTIES.index(0.5), clipping_tables.STEPS.index(64)
+    assert (left[0, strong, long] < left[1:, strong, long].min(axis=0)).all()
+
+
+def test_relative_to_the_model_only_model_clipping_gains(budget) -> None:
+    rows = clipping_tables.relative_rows(budget)
+    unit = rows[0]["output perturbation"]
+    assert unit == pytest.approx(7.461263, abs=5e-7)
+    gains = [unit / row["model clipping"] for row in rows]
+    assert gains[0] == pytest.approx(1.0)
+    assert gains[1] == pytest.approx(7.461263 / 2.334706, rel=1e-6)
+    assert all(later > earlier for earlier, later in itertools.pairwise(gains))
+    case = clipped_chain.at_mu(budget.mu, clip=0.3, penalty=0.2, steps=6, epsilon=1.0)
+    last, total, squares = case.sums
+    reached = case.radius * last + case.shift * total
+    assert case.noise_std * math.sqrt(squares) / reached == pytest.approx(rows[3]["gradient clipping"], rel=1e-12)
+
+
+def test_knowing_the_loss_is_worth_more_the_more_is_known(budget) -> None:
+    for row in clipping_tables.ridge_rows(budget):
+        names = ["this deletion, exact", "this deletion, certified", "any two starts, this loss"]
+        exact, certified, loss = (row[name] for name in names)
+        assert exact <= certified * (1 + 1e-8) < loss < row["any two starts, any loss"]
+        assert loss < row["output perturbation"]
+
+
+def test_command_prints_and_writes(tmp_path, capsys) -> None:
+    assert cli.main(["clipping", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    for words in ("Noise asked for", "noise-only control", "Least noise left", "Ridge"):
+        assert words in printed
+    with np.load(tmp_path / "clipping_map.npz") as saved:
+        assert saved["noise_left"].shape[0] == len(saved["methods"])
+        assert saved["noise_left"].shape[1:] == tuple(len(saved[name]) for name in ("penalties", "steps", "ratios"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "clipping_control.csv",
+        "clipping_looseness.csv",
+        "clipping_map.npz",
+        "clipping_relative.csv",
+        "clipping_ridge.csv",
+    ]
+    with pytest.raises(SystemExit):
+        cli.main(["clipping", "--delta", "0"])
+    assert "delta = 0.0" in capsys.readouterr().err
