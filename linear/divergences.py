@@ -92,8 +92,8 @@ class Divergences:
         known = np.isfinite(errors)
         largest = np.max(values, axis=0, initial=-np.inf, where=known)
         highest = np.max(np.where(known, values + errors, np.inf), axis=0)
-        # Both may be zero: -inf with no error.
-        return Estimate(largest, np.where(highest > largest, highest - largest, 0.0))
+        error = np.subtract(highest, largest, out=np.zeros(epsilon.shape), where=highest > largest)
+        return Estimate(largest, error)
 
     def renyi(self, order: FloatArray, reverse: bool) -> Estimate:
         """K(order - 1) / (order - 1): its limits K'(0) at order 1 and sup L at infinity; inf outside the strip."""

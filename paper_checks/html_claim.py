@@ -119,7 +119,10 @@ def _figure(leg: Record, record: Record) -> str:
     if found and leg["refutes"]:
         lower, upper = (decode(end) for end in found["log_truth"])
         truth = lower if found["direction"] == "above" else upper
-        violation = Marked((decode(found["log_promised"]), truth), f"broken by ×{factor(found):.4g}" if factor(found) < 1e6 else "promised far less")
+        violation = Marked(
+            (decode(found["log_promised"]), truth),
+            f"broken by ×{factor(found):.4g}" if factor(found) < 1e6 else "promised far less",
+        )
     elif pairs:
         nearest = _closest(pairs)
         closest = Marked(nearest, f"closest {math.exp(min(nearest[1] - nearest[0], 700.0)):.6g}")

@@ -48,35 +48,41 @@ class Stationarity:
     learn_steps_needed: float
 
 
-def path_divergence(problem: linear.RidgeProblem, schedule: linear.Schedule, index: int, order: float) -> float:
-    """D_order of the whole learning path with row `index` from the path without it; +inf where it is infinite.
+def path_divergence(
+    problem: linear.RidgeProblem, schedule: linear.Schedule, index: int, order: float, *, reverse: bool = False
+) -> float:
+    """D_order of the whole learning path with row `index` from the path without it; `reverse` exchanges them.
 
     Derived here: with gap e_t = -step_size x r_t' on the reference drift, a Gaussian tilt gives
-    E_Q[(P/Q)^a] = E_a exp(a (a-1) sum_t |e_t|^2 / (2 noise^2)), E_a over the chain whose drift has a times the gap, which
-    is ridge with the row counted a times. The residuals r_t of that chain are jointly Gaussian over the T steps, so the
-    moment is a determinant of size T.
+    E_Q[(P/Q)^u] = E_u exp(u (u-1) sum_t |e_t|^2 / (2 noise^2)), E_u over the chain whose drift has u times the gap, that
+    is over ridge with the row counted u times; u = order, or 1 - order for the reverse. The residuals r_t of that chain
+    are jointly Gaussian over the T steps, so the moment is a determinant of size T; +inf where it does not exist.
     """
-    x, weight = problem.features[index], math.sqrt(order)
-    features, targets = np.array(problem.features), np.array(problem.targets)
-    features[index] *= weight
-    targets[index] *= weight
-    counted = linear.RidgeProblem(features, targets, ridge=problem.ridge, initial=problem.initial)
-    learn = schedule.learn_steps
-    means = linear.residual_moments(counted, schedule, [index])[0][0] / weight
-    factors = 1 - schedule.step_size * counted.eigenvalues
-    weights = (counted.eigenvectors.T @ x) ** 2
-    powers = factors[:, None] ** np.arange(learn)
-    gains = np.hstack([np.zeros((len(factors), 1)), np.cumsum(powers**2, axis=1)[:, :-1]])
-    covariance = np.zeros((learn, learn))
-    for k in range(learn):
-        covariance[k, k:] = (weights * gains[:, k]) @ powers[:, : learn - k]
+    x, y, eta = problem.features[index], problem.targets[index], schedule.step_size
+    tilt = 1 - order if reverse else order
+    curvature, basis = np.linalg.eigh(problem.hessian + (tilt - 1) * np.outer(x, x))
+    pull = eta * (basis.T @ (problem.cross + (tilt - 1) * np.outer(x, y)))
+    row, factors = basis.T @ x, 1 - eta * curvature
+    weights, learn = basis.T @ problem.initial, schedule.learn_steps
+    means = np.empty((learn, problem.n_outputs))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(learn):
+            means[k] = row @ weights - y
+            weights = factors[:, None] * weights + pull
+        powers = factors[:, None] ** np.arange(learn)
+        gains = np.hstack([np.zeros((len(factors), 1)), np.cumsum(powers**2, axis=1)[:, :-1]])
+        covariance = np.zeros((learn, learn))
+        for k in range(learn):
+            covariance[k, k:] = (row**2 * gains[:, k]) @ powers[:, : learn - k]
+    if not (np.isfinite(covariance).all() and np.isfinite(means).all()):
+        return math.inf
     covariance = np.triu(covariance) + np.triu(covariance, 1).T
     # noise^2 of the covariance cancels that of the exponent
-    unit = order * (order - 1) * schedule.step_size**2 * float(x @ x)
-    spectrum, basis = np.linalg.eigh(unit * covariance)
+    unit = order * (order - 1) * eta**2 * float(x @ x)
+    spectrum, directions = np.linalg.eigh(unit * covariance)
     if spectrum.max(initial=0.0) >= 1 - _BOUNDARY:
         return math.inf
-    shifted = (basis.T @ means) ** 2 @ np.ones(problem.n_outputs)
+    shifted = np.sum((directions.T @ means) ** 2, axis=1)
     log_moment = -problem.n_outputs / 2 * np.log1p(-spectrum).sum()
     log_moment += unit / schedule.learn_noise**2 / 2 * float(np.sum(shifted / (1 - spectrum)))
     return float(log_moment) / (order - 1)
@@ -177,7 +183,7 @@ def chains(case: Case, *, order: float, steps: int | None = None) -> tuple[list[
         ("closed form with 1 - e^(-m step_size T)", decayed(closed(schedule.learn_steps), slow)),
         ("published: converged learning, 4 a M^2 / (m sigma^2)", decayed(closed(math.inf), slow)),
     ]
-    path = path_divergence(case.problem, schedule, 0, order)
+    path = max(path_divergence(case.problem, schedule, 0, order, reverse=reverse) for reverse in (False, True))
     slope = per_instance_slope(case)
     terms = stationarity(case, order)
     per_instance = [

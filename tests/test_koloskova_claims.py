@@ -18,6 +18,7 @@ from paper_checks.court import Court
 from paper_checks.families import clipped_chain
 from paper_checks.families.clipped_chain import ClippedChain
 from paper_checks.koloskova2025 import _settings, released_accounting
+from paper_checks.legs import Comparison, Sampled
 from paper_checks.registry import select
 
 CLAIMS = {claim.id: claim for claim in select(paper="koloskova2025")}
@@ -62,6 +63,8 @@ def test_claim_ends_as_the_maintainers_stand_for(name: str) -> None:
         found = verdict.counterexample
         assert found is not None
         assert found.margin > 1.0
+        refuting = next(leg for leg in CLAIMS[name].legs if leg.name == verdict.refuting_leg)
+        assert isinstance(refuting, Comparison)  # only such a counterexample can be replayed
         again = codec.decode(json.loads(json.dumps(codec.encode(found.instance))))
         assert str(again) == str(found.instance)
     else:
@@ -74,6 +77,15 @@ def test_every_claim_has_its_statement_in_words() -> None:
         assert claim.source.startswith("Koloskova et al. 2025")
         assert claim.statement.endswith(".")
         assert claim.against
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", ["fresh_noise.released_code", "fresh_noise.reused_vector"])
+def test_runs_alone_refute_the_reused_vector(name: str) -> None:
+    claim = CLAIMS[f"koloskova2025.{name}"]
+    court = Court()
+    found = next(leg for leg in claim.legs if isinstance(leg, Sampled)).run(claim.promise, court)
+    assert found.status == "refuted"
 
 
 def test_the_released_code_reports_these_numbers() -> None:

@@ -87,8 +87,8 @@ CLAIMS = (
         id="bok2024.merging_step",
         source="derived here, the step of the O(N) algorithm",
         statement=(
-            "p1^2/q1 + p^2/q - (p1 r + p)^2/(q1 r^2 + q) = (p1 q - p q1 r)^2 / (q q1 (q1 r^2 + q)) >= 0: merging two "
-            "blocks never raises the sum, and leaves it alone exactly where their slopes agree."
+            "p_1^2/q_1 + p^2/q - (p_1 r + p)^2/(q_1 r^2 + q) = (p_1 q - p q_1 r)^2 / (q q_1 (q_1 r^2 + q)) >= 0: "
+            "merging two blocks never raises the sum, and leaves it alone exactly where their slopes agree."
         ),
         provenance="derived",
         against="computer algebra",

@@ -144,7 +144,7 @@ CLAIMS = (
         id="chien2024.decay.constants",
         source=SOURCE,
         statement=(
-            "D_a after k common steps <= D_a before * exp(-(1/a) sum R_j), R_j = log(1 + 2 eta sigma^2/(l^2 C_j)), C_{j+1} = "
+            "D_a after k common steps <= D_a before * exp(-(1/a) sum_j R_j), R_j = log(1 + 2 eta sigma^2/(l^2 C_j)), C_{j+1} = "
             "l^2 C_j + 2 eta sigma^2 the log-Sobolev constant of the reference law."
         ),
         provenance="derived",

@@ -72,7 +72,7 @@ CLAIMS = (
         id="derived.hypercontractive_decay",
         source=SOURCE,
         statement=(
-            "D_a after k common steps <= (a/b) e^{-R} D_b before, b = 1 + (a-1) e^{-R}, R = sum log(1 + 2 eta sigma^2/(l^2 "
+            "D_a after k common steps <= (a/b) e^{-R} D_b before, b = 1 + (a-1) e^{-R}, R = sum_j log(1 + 2 eta sigma^2/(l^2 "
             "C_j)) at the constants of the reference law."
         ),
         provenance="derived",

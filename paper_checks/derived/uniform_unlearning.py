@@ -88,9 +88,8 @@ CLAIMS = (
             "steps (MNIST) and 1522 (CIFAR-10) where these are enough: 82 and 111."
         ),
         mutants=(
-            Mutant(name="M^2 for 4M^2 without decay", promise=form(share=0.25, speed=0.0)),
             Mutant(name="4 m eta for m eta", promise=form(speed=4.0)),
-            Mutant(name="lost factor 4", promise=form(share=0.25)),
+            Mutant(name="M^2 for 4M^2", promise=form(share=0.25)),
             Mutant(
                 name="2 m eta for m eta",
                 promise=form(speed=2.0),

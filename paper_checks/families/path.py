@@ -100,17 +100,21 @@ class PathInstance:
         return float(mean), float(variance)
 
     def log_moment(self, step: int, order: float, exponent: float, law: Law = "p") -> float:
-        """log E exp(exponent * step_divergence(step, order, theta_step)), theta_step under P ("p") or Q; may be +inf."""
+        """log E exp(exponent * step_divergence(step, order, theta_step)), theta_step under P ("p") or Q; may be +inf.
+
+        Where the grids for bounded gaps cannot resolve it, its supremum over positions.
+        """
+        scale = exponent * order / self.noise_std**2
         if not self.linear:
-            return path_log_moment(
-                self.scalar_path(),
-                step=step,
-                exponent=lambda y: exponent * self.step_divergence(step, order, y),
-                law=law,
-            ).value
+            try:
+                found = path_log_moment(
+                    self.scalar_path(), step=step, exponent=lambda y: scale * self.gap(step, y) ** 2 / 2, law=law
+                )
+            except FloatingPointError:
+                return scale * self.largest_gap(step) ** 2 / 2
+            return found.value
         mean, variance = self.position(step, law)
         middle, spread = self.gap_slope[step] * mean + self.gap_offset[step], self.gap_slope[step] ** 2 * variance
-        scale = exponent * order / self.noise_std**2
         if scale * spread >= 1:
             return math.inf
         return float(-math.log1p(-scale * spread) / 2 + scale * middle**2 / (2 * (1 - scale * spread)))
@@ -351,9 +355,9 @@ class Path(Family):
         return replace(
             instance,
             **columns,
-            # Keeps both above 1 in floating point.
+            # Clear of 1, where orders and Hölder's conjugate exponent blow up.
             order=1 + max(order, 1e-6),
-            power=1 + max(power, 1e-6),
+            power=1 + max(power, 1e-3),
             noise_std=noise_std,
             start_mean=float(coordinates[count]),
             start_std=start_std if instance.start_std > 0 else 0.0,

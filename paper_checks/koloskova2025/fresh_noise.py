@@ -67,6 +67,26 @@ def added_up(case: ClippedChain) -> float:
     return case.noise_std * case.sums[1]
 
 
+def reused(case: ClippedChain) -> Truth:
+    """One vector for all steps: its coefficient in the last point, c <- rho c + sigma."""
+    coefficient = 0.0
+    for _ in range(case.steps):
+        coefficient = case.factor * coefficient + case.noise_std
+    return Truth.of(coefficient, 1e-13)
+
+
+def rounding_drifts(court: Court, rng: np.random.Generator) -> Iterator[ClippedChain]:
+    for noise in (50.0, 1e3, 1e6):
+        yield ClippedChain(1.0, 1.0, 1.0, 0.0, 2, noise, 1.0, "rounding drift")
+
+
+def lattices_apart(case: ClippedChain) -> Truth:
+    """Radius and drift 1, rho = 1: the ends -1/2 + even and 1/2 + even never meet, E_epsilon = 1."""
+    if (case.radius, case.shift, case.factor, case.steps) != (1.0, 1.0, 1.0, 2):
+        raise ValueError(f"case = {case}: the lattices were worked out for radius and drift 1, two steps, no penalty")
+    return Truth.of_log(0.0)
+
+
 def lattice(court: Court, rng: np.random.Generator, false_alarm: float) -> tuple[ClippedChain, Sample]:
     """One vector in both steps, and an allowed drift that rounds: E_epsilon from two starts, from below.
 
@@ -116,9 +136,12 @@ CLAIMS = (
         statement="With no gradient the last point has deviation sigma sqrt(V_T).",
         reading="one vector used at every step: the random key is fixed when the step is compiled",
         provenance="public code",
-        against="runs of the algorithm with one vector, limits from chi-square",
+        against="the coefficient of that vector step by step; runs of the algorithm, limits from chi-square",
         promise=final_deviation,
-        legs=(Sampled(draw=deviation(fresh=False), relation="equal"),),
+        legs=(
+            Comparison(instances=decays, truth=reused, relation="equal"),
+            Sampled(draw=deviation(fresh=False), relation="equal"),
+        ),
         expected="refuted",
         why="The deviation is sigma S_T: 1.73 times as much at rho = 1/2, T = 11.",
         repair="koloskova2025.fresh_noise.deviation",
@@ -129,9 +152,9 @@ CLAIMS = (
         statement="The bound for two starts holds when one noise vector serves all steps.",
         reading="one vector used at every step, T >= 2",
         provenance="public code",
-        against="runs with a drift that rounds to a lattice: the two ends never meet",
+        against="a drift that rounds to a lattice, so that the two ends never meet; runs of it",
         promise=promised(pair_mu),
-        legs=(Sampled(draw=lattice),),
+        legs=(Comparison(instances=rounding_drifts, truth=lattices_apart), Sampled(draw=lattice)),
         expected="refuted",
         why="Proofs convolve with independent noise at every step; without it two starts can be told apart for sure.",
         repair="koloskova2025.gradient_clipping.pair",

@@ -90,7 +90,7 @@ CLAIMS = (
         promise=classical,
         legs=(Comparison(instances=up_to(40.0), truth=exact),),
         expected="refuted",
-        why="Proved for epsilon < 1; at delta = 1e-5 it holds up to 8.42 and is false above.",
+        why="Proved for epsilon < 1; at delta = 1e-5 it holds up to 8.419 and is false above.",
         repair="koloskova2025.output_perturbation.analytic",
     ),
     Claim(

@@ -109,7 +109,7 @@ CLAIMS = (
         promise=lambda case: 1.0,
         legs=(Comparison(instances=SMALL, truth=misplaced(by_squares), relation="equal"),),
         expected="survived",
-        why="The loss is (a q^2/(2 sigma^2)) sum |g|^2 to leading order; the order of points moves once |g| is like sigma.",
+        why="The loss is (a q^2/(2 sigma^2)) sum_t |g_t|^2 to leading order; the order of points moves once |g_t| is like sigma.",
         mutants=(
             Mutant(
                 name="sum of norms for sum of squares",

@@ -157,7 +157,7 @@ CLAIMS = (
     Claim(
         id="sepahvand2025.targets.retrain_and_continue",
         source=SOURCE,
-        statement="D_a(rho_k||nu'_{T+k}) <= e^{-sum R_j/a} P(x,a), R_j at the constants of nu'_{T+j}.",
+        statement="D_a(rho_k||nu'_{T+k}) <= e^{-(1/a) sum_j R_j} P(x,a), R_j at the constants of nu'_{T+j}.",
         reading=READING + "; the reference goes on training for the k steps",
         provenance="derived",
         against=AGAINST,

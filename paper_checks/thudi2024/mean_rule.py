@@ -121,7 +121,7 @@ CLAIMS = (
         id="thudi2024.mean_rule",
         source="Thudi et al. 2024, per-step divergence for averaged batches",
         statement=(
-            "D_a(M(X')||M(X)) <= E_{B~X} (1/(a-1)) log E_{B_1..B_a~X'} exp(-[sum |U(B_i)|^2 - (a-1)|U(B)|^2 - |sum U(B_i) - "
+            "D_a(M(X')||M(X)) <= E_{B~X} (1/(a-1)) log E_{B_1..B_a~X'} exp(-[sum_i |U(B_i)|^2 - (a-1)|U(B)|^2 - |sum_i U(B_i) - "
             "(a-1)U(B)|^2]/(2 sigma^2)), U(B) the mean clipped gradient of a batch, sigma the noise on that mean."
         ),
         provenance="public code",

@@ -102,8 +102,8 @@ CLAIMS = (
         id="thudi2024.residual_moment",
         source="derived here, for composition over the steps of a linear regression",
         statement=(
-            "For a residual r ~ N(mu, v) and s = p(b-1) b eta |x|^2/(2 sigma^2 n^2): log E exp(p(b-1) D_b) = -log(1-sv)/2 + s "
-            "mu^2/(2(1-sv)) if sv < 1, and +infinity otherwise."
+            "For a residual r ~ N(mu, v) and s = p(b-1) b eta |x|^2/(2 sigma^2 n^2): log E exp(p(b-1) D_b) = -log(1 - s v)/2 + s "
+            "mu^2/(2(1 - s v)) if s v < 1, and +infinity otherwise."
         ),
         provenance="derived",
         against="the integral by quadrature, which diverges where its integrand does not decay",
