@@ -279,20 +279,12 @@ def main(arguments: list[str] | None = None) -> int:
         "relative": relative_rows(budget),
         "ridge": ridge_rows(budget),
     }
-    show(
-        console,
-        f"Noise asked for over the exact worst case's, {aim}, two starts (below 1: not enough)",
-        tables["looseness"],
-    )
+    show(console, f"Noise over the exact worst case's, {aim}, two starts (below 1: not enough)", tables["looseness"])
     show(console, f"Largest total variation from the noise-only control, delta {budget.delta:g}", tables["control"])
     left = noise_left(budget)
     show_map(console, left)
     show(console, f"Noise left over the largest norm of the model's mean, {aim}", tables["relative"])
-    show(
-        console,
-        f"Ridge, learned without noise: noise per unlearning step for {aim}, by what is known",
-        tables["ridge"],
-    )
+    show(console, f"Ridge, learned without noise: noise per unlearning step, {aim}, by what is known", tables["ridge"])
     for path in save(given.out, left, tables):
         console.print(f"wrote {path}")
     return 0

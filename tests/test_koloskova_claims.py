@@ -256,7 +256,7 @@ def test_knowing_the_loss_is_worth_more_the_more_is_known(budget) -> None:
 def test_command_prints_and_writes(tmp_path, capsys) -> None:
     assert cli.main(["clipping", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    for words in ("Noise asked for", "noise-only control", "Least noise left", "Ridge"):
+    for words in ("Noise over the exact", "noise-only control", "Least noise left", "Ridge"):
         assert words in printed
     with np.load(tmp_path / "clipping_map.npz") as saved:
         assert saved["noise_left"].shape[0] == len(saved["methods"])

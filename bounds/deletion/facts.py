@@ -104,7 +104,7 @@ class DeletionFacts:
         """a_j^n, shape (p, max(T, K) + 1)."""
         most = max(self.learn_steps, self.unlearn_steps)
         steps = np.hstack([np.ones((len(self.factors), 1)), np.tile(self.factors[:, None], most)])
-        found: Array = np.cumprod(steps, axis=1)
+        found: Array = np.asarray(np.cumprod(steps, axis=1), dtype=np.float64)
         return found
 
     @cached_property

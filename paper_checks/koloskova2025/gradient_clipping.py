@@ -155,7 +155,7 @@ CLAIMS = (
         mutants=(
             Mutant(name="displacement without the factor 2", promise=promised(form(sides=1.0))),
             Mutant(name="T for V_T", promise=promised(form(squares=lambda case: case.steps))),
-            Mutant(name="rho^(T+1) for rho^T", promise=promised(form(start=1))),
+            Mutant(name="rho^{T+1} for rho^T", promise=promised(form(start=1))),
             Mutant(
                 name="variance for std",
                 promise=promised(lambda case: pair_mu(replace(case, noise_std=case.noise_std**2))),

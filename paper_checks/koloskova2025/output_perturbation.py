@@ -83,7 +83,7 @@ CLAIMS = (
     Claim(
         id="koloskova2025.output_perturbation.classical",
         source=SOURCE + ", as in the released code",
-        statement="sigma^2 = 8 C0^2 log(1.25/delta)/eps^2 is enough for two starts in the ball, for every epsilon.",
+        statement="sigma^2 = 8 C_0^2 log(1.25/delta)/eps^2 is enough for two starts in the ball, for every epsilon.",
         reading="every epsilon",
         provenance="public code",
         against=AGAINST,
@@ -96,7 +96,7 @@ CLAIMS = (
     Claim(
         id="koloskova2025.output_perturbation.classical_small_epsilon",
         source=SOURCE + " (range derived here)",
-        statement="sigma^2 = 8 C0^2 log(1.25/delta)/eps^2 is enough for eps <= 8.419 at delta = 1e-5.",
+        statement="sigma^2 = 8 C_0^2 log(1.25/delta)/eps^2 is enough for eps <= 8.419 at delta = 1e-5.",
         reading="epsilon limited",
         provenance="derived",
         against=AGAINST,

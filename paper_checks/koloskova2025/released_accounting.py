@@ -113,7 +113,7 @@ def _released(name: str, **options: object) -> Claim:
     )
 
 
-STATEMENT = "sigma with r = shift^2/(2 sigma^2 V_T) = 1 gives (1.0036, 1e-5)-unlearning."
+STATEMENT = "sigma with r = s^2/(2 sigma^2 V_T) = 1 gives (1.0036, 1e-5)-unlearning, s = 2 C_0 rho^T + 2 g C_1 S_T."
 WHY = "r is D_alpha/alpha: it enters the conversion as D_alpha, so that the largest order always wins. "
 
 CLAIMS = (
@@ -138,7 +138,7 @@ CLAIMS = (
     Claim(
         id="koloskova2025.accounting.chain",
         source="Koloskova et al. 2025, gradient clipping by way of Renyi divergences, with the order",
-        statement="D_alpha <= alpha r, r = shift^2/(2 sigma^2 V_T), converted at the best order, bounds every chain.",
+        statement="D_alpha <= alpha r, r = s^2/(2 sigma^2 V_T), converted at the best order, bounds every chain.",
         provenance="reconstructed",
         against="the largest attained hockey-stick divergence, at the released settings and at random",
         promise=with_order,
