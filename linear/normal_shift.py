@@ -39,9 +39,11 @@ def log_hockey_stick(mu: float, mu_error: float, epsilon: FloatArray) -> tuple[F
 def log_tradeoff(mu: float, mu_error: float, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
     """log Phi(Phi^-1(1 - alpha) - mu) for alpha in (0, 1), and a bound on its error."""
     quantile = -ndtri(alpha)
-    log = log_ndtr(quantile - mu)
-    steepness = np.exp(-0.5 * (quantile - mu) ** 2 - 0.5 * np.log(2.0 * np.pi) - log)
-    return log, steepness * (mu_error + 8.0 * EPS * (np.abs(quantile) + mu + 1.0)) + 8.0 * EPS * (1.0 + np.abs(log))
+    with np.errstate(over="ignore", invalid="ignore"):
+        log = log_ndtr(quantile - mu)
+        steepness = np.exp(-0.5 * (quantile - mu) ** 2 - 0.5 * np.log(2.0 * np.pi) - log)
+        error = steepness * (mu_error + 8.0 * EPS * (np.abs(quantile) + mu + 1.0)) + 8.0 * EPS * (1.0 + np.abs(log))
+    return log, np.where(np.isneginf(log), 0.0, error)
 
 
 def _mills(x: FloatArray) -> FloatArray:

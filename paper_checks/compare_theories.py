@@ -12,23 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
 import linear
-from bounds import (
-    interpolation,
-    langevin_unlearning,
-    lsi_decay,
-    noisy_sgd,
-    per_instance_unlearning,
-    renyi_dp,
-    renyi_step,
-)
-from bounds.deletion.facts import DeletionFacts, Residuals
+from bounds import interpolation
+from bounds.deletion.facts import DeletionFacts
 from bounds.deletion.methods import Coupling, DirectionAware
 
+from . import compare_renyi
 from .compare_case import Array, Case, merged
 
 _ACCURACY = 1e-5  # relative, of noise
@@ -91,175 +83,6 @@ class Theory:
             middle = (low + high) // 2
             low, high = (low, middle) if self.holds(case, noise, middle) else (middle, high)
         return float(high)
-
-
-def temperature(noise: float, step_size: float) -> float:
-    """Langevin temperature of injected noise: noise = sqrt(2 step_size) temperature."""
-    return noise / math.sqrt(2 * step_size)
-
-
-def common_rate(constant: float, contraction: float, noise: float, steps: int) -> float:
-    """Total log-Sobolev rate of `steps` common steps from a reference law with this constant."""
-    factor, std = merged(contraction, noise, steps)
-    if std <= 1e-150:
-        return 0.0
-    # 2 * (1/2) * std^2 is the injected variance
-    return float(lsi_decay.decay_rate(constant=constant, contraction=factor, step_size=0.5, temperature=std))
-
-
-def _langevin(case: Case, noise: float, steps: int) -> bool:
-    uniform, schedule = case.uniform, case.schedule
-    learn = temperature(schedule.learn_noise, case.step_size)
-    rate = common_rate(
-        lsi_decay.strongly_convex_constant(temperature=learn, strong_convexity=uniform.strong_convexity),
-        uniform.contraction,
-        noise,
-        steps,
-    )
-
-    def divergence(order: Array) -> Array:
-        learned = langevin_unlearning.learning_bound(
-            order=order,
-            step_size=case.step_size,
-            temperature=learn,
-            strong_convexity=uniform.strong_convexity,
-            smoothness=uniform.smoothness,
-            lipschitz=uniform.gradient,
-            size=1,
-            learn_steps=schedule.learn_steps,
-            cut="exponential",
-        )
-        return np.asarray(lsi_decay.unlearning_bound(order=order, initial=learned, rate=rate, unlearn_steps=1))
-
-    return langevin_unlearning.epsilon_delta(divergence, delta=case.budget.left) <= case.budget.epsilon
-
-
-def improved_slope(case: Case) -> tuple[float, float]:
-    """(k, C): after learning the divergence is at most k * order, and C the reference law's log-Sobolev constant."""
-    uniform, schedule = case.uniform, case.schedule
-    return _improved_slope(
-        case.step_size, schedule.learn_noise, schedule.learn_steps, uniform.gradient, uniform.contraction
-    )
-
-
-@lru_cache(maxsize=16)
-def _improved_slope(
-    step_size: float, learn_noise: float, learn_steps: int, gradient: float, contraction: float
-) -> tuple[float, float]:
-    learn = temperature(learn_noise, step_size)
-    constants = lsi_decay.lsi_evolution(
-        constant=0.0, contraction=contraction, step_size=step_size, temperature=learn, steps=learn_steps
-    )
-    at_two = langevin_unlearning.learning_bound_constants(
-        order=2.0,
-        step_size=step_size,
-        temperature=learn,
-        lipschitz=gradient / 2,  # that theory's gap is twice the bound, a removed row's is once
-        size=1,
-        constants=constants[1:],
-    )
-    return float(at_two) / 2, float(constants[-1])
-
-
-def _langevin_improved(case: Case, noise: float, steps: int) -> bool:
-    slope, constant = improved_slope(case)
-    rate = common_rate(constant, case.uniform.contraction, noise, steps)
-    at_two = lsi_decay.hypercontractive_bound(
-        order=2.0, initial=lambda order: slope * order, rate=rate, unlearn_steps=1
-    )
-    return at_two / 2 <= case.budget.renyi_slope
-
-
-def per_instance_slope(case: Case) -> float:
-    """Per-instance loss over the order: sum of s_k^2 / (2 learn_noise^2), the steps' losses at their largest."""
-    losses = per_instance_unlearning.step_loss(
-        order=2.0,
-        gradient_norm=case.sensitivity / case.step_size,
-        step_size=case.step_size,
-        temperature=temperature(case.schedule.learn_noise, case.step_size),
-        size=1,
-    )
-    return float(np.sum(losses)) / 2 * (1 + 1e-13)
-
-
-def own_rate(case: Case, noise: float, steps: int) -> float:
-    """Total rate at the constant that the law of retraining without this row really has."""
-    _, std = merged(case.facts.contraction, case.schedule.learn_noise, case.schedule.learn_steps)
-    return common_rate(std * std * (1 + 1e-11), case.facts.contraction, noise, steps)
-
-
-def _per_instance(case: Case, noise: float, steps: int) -> bool:
-    slope, rate = per_instance_slope(case), own_rate(case, noise, steps)
-    found = langevin_unlearning.epsilon_delta(
-        lambda order: np.asarray(
-            lsi_decay.unlearning_bound(order=order, initial=order * slope, rate=rate, unlearn_steps=1)
-        ),
-        delta=case.budget.left,
-        conversion="improved",
-    )
-    return found <= case.budget.epsilon
-
-
-@lru_cache(maxsize=2)
-def moment_losses(case: Case) -> tuple[Array, Array]:
-    """Orders and, at each, the loss composed with Gaussian moments of the residual, best over powers; may be inf."""
-    centre = 1 + 2 * math.log(1 / case.budget.delta) / case.budget.epsilon
-    orders = 1 + (centre - 1) * np.geomspace(1e-3, 10, 33)
-    losses = np.maximum(_moments(case, case.facts.learned, orders), _moments(case, case.facts.reference, orders))
-    return orders, losses
-
-
-def _moments(case: Case, residuals: Residuals, orders: Array) -> Array:
-    facts = case.facts
-    unit = (facts.step_size * facts.row_norm / facts.learn_noise) ** 2
-    losses = np.full(orders.shape, np.inf)
-    for power in facts.learn_steps * np.array([0.25, 0.5, 1.0, 2.0, 4.0, 16.0]) + 1:
-        for position, order in enumerate(orders):
-            each = renyi_dp.holder_orders(order=float(order), steps=facts.learn_steps, power=float(power))
-            scale = power * (each - 1) * each * unit * (1 + 1e-14)
-            moments = renyi_step.log_square_moment(
-                scale=scale[:, None], mean=residuals.means, variance=residuals.variances[:, None]
-            )
-            total = float(np.sum(np.sum(moments, axis=1) / (power * (each - 1))))
-            losses[position] = min(losses[position], total * (1 + 1e-12))
-    return losses
-
-
-def _per_instance_moments(case: Case, noise: float, steps: int) -> bool:
-    orders, losses = moment_losses(case)
-    rate = own_rate(case, noise, steps)
-    divergence = lsi_decay.unlearning_bound(order=orders, initial=losses, rate=rate, unlearn_steps=1)
-    found = renyi_dp.epsilon_improved(order=orders, divergence=divergence, delta=case.budget.delta)
-    return bool(np.min(found) <= case.budget.epsilon)
-
-
-def _noisy_sgd(case: Case, noise: float, steps: int) -> bool:
-    if noise == 0 or steps == 0:
-        return False
-    uniform = case.uniform
-    convexity, smoothness = uniform.strong_convexity, uniform.smoothness
-    distance = noisy_sgd.noisy_sgd_distance(
-        step_size=case.step_size,
-        strong_convexity=convexity,
-        smoothness=smoothness,
-        lipschitz=uniform.gradient,
-        size=1,
-        batch=1,
-    )
-    at_two = noisy_sgd.noisy_sgd(
-        order=2.0,
-        distance=distance,
-        step_size=case.step_size,
-        temperature=temperature(noise, case.step_size),
-        strong_convexity=convexity,
-        smoothness=smoothness,
-        size=1,
-        batch=1,
-        unlearn_epochs=steps,
-    )
-    slope = float(at_two) / 2
-    found = langevin_unlearning.epsilon_delta(lambda order: order * slope, delta=case.budget.left)
-    return found <= case.budget.epsilon
 
 
 def _shifted(case: Case, sensitivity: Array, contraction: float, noise: float, steps: int) -> bool:
@@ -340,7 +163,7 @@ THEORIES: tuple[Theory, ...] = (
         "1/order of the log-Sobolev rate, carried step by step from the published constant because the two noises "
         "differ (at equal noises at least the published e^(-m step_size)); simple conversion over all orders.",
         False,
-        _langevin,
+        compare_renyi.langevin,
     ),
     Theory(
         "langevin_improved",
@@ -350,7 +173,7 @@ THEORIES: tuple[Theory, ...] = (
         _UNIFORM_M + " Gap M instead of 2 M, the constants that the reference law really has under this contraction, "
         "decay without the 1/order (hypercontractivity), improved conversion.",
         False,
-        _langevin_improved,
+        compare_renyi.langevin_improved,
     ),
     Theory(
         "per_instance_renyi",
@@ -360,7 +183,7 @@ THEORIES: tuple[Theory, ...] = (
         _OWN_S + " Losses add up over the path at a common order; compared with retraining and continuing, decay at "
         "1/order of the log-Sobolev rate; improved conversion.",
         True,
-        _per_instance,
+        compare_renyi.per_instance,
     ),
     Theory(
         "per_instance_moments",
@@ -370,7 +193,7 @@ THEORIES: tuple[Theory, ...] = (
         "No clipping and no delta_s: the losses are composed with moments of the Gaussian residual at growing orders, "
         "best of six Hölder powers and 33 orders; infinite where a moment is. Otherwise as per-instance Rényi.",
         True,
-        _per_instance_moments,
+        compare_renyi.per_instance_moments,
     ),
     Theory(
         "noisy_sgd",
@@ -380,7 +203,7 @@ THEORIES: tuple[Theory, ...] = (
         _UNIFORM_M + " All of learning counts as a distance, as if it had converged, which only the unlearning noise "
         "hides; the released code's form, twice the tight one; simple conversion.",
         False,
-        _noisy_sgd,
+        compare_renyi.noisy_sgd_holds,
     ),
     Theory(
         "gdp_uniform",

@@ -21,7 +21,8 @@ from linear.datasets import Dataset
 
 from . import compare_case
 from .compare_case import Array, Budget, Uniform
-from .compare_theories import EXACT, THEORIES, per_instance_slope
+from .compare_renyi import per_instance_slope
+from .compare_theories import EXACT, THEORIES
 
 # As in the docket: phase lengths as reported second-hand for the ridge experiments, step size 1 / smoothness.
 LEARN_STEPS, UNLEARN_STEPS = 300, 30

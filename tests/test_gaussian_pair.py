@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
 from linear import gaussian_pair as module
-from linear.contour import UPPER_P, UPPER_Q, integral
+from linear.contour import UPPER_P, UPPER_Q, Estimate, integral
 from linear.cumulant import Cumulant, log1p_minus
+from linear.divergences import Divergences
 from linear.gaussian_pair import GaussianPair
 from linear.normal_shift import _mills_gap
 from linear.whitened import Whitened, whiten, whiten_again
@@ -218,6 +219,28 @@ def test_what_hangs_on_rounding_does_not_spoil_what_does_not():
     assert pair.delta(bound) == pytest.approx(line.delta(edge), rel=1e-8, abs=0.0)
     assert pair.delta(3.0) == pytest.approx(line.delta(3.0), rel=1e-11, abs=0.0)
     assert pair.epsilon(1e-4) == pytest.approx(line.epsilon(1e-4), rel=1e-11, abs=0.0)
+
+
+@pytest.mark.parametrize(
+    ("forward", "reverse", "value", "error"),
+    [
+        ((-2.0, 1e-12), (-3.0, 1e-12), -2.0, 1e-12),
+        ((-3.0, 0.5), (-2.0, 1e-12), -2.0, 1e-12),
+        ((-2.0, 1e-12), (-2.25, 0.5), -2.0, 0.25),
+        ((-2.0, 1e-12), (-5.0, np.inf), -2.0, np.inf),
+        ((np.nan, np.inf), (-2.0, 1e-12), -2.0, np.inf),
+        ((-np.inf, 0.0), (-np.inf, 0.0), -np.inf, 0.0),
+    ],
+)
+def test_delta_accounts_for_both_directions(monkeypatch, forward, reverse, value, error):
+    def given_numbers(self, epsilon, backward, floor):
+        found = reverse if backward else forward
+        return Estimate(np.full(epsilon.shape, found[0]), np.full(epsilon.shape, found[1]))
+
+    monkeypatch.setattr(Divergences, "log_hockey_stick", given_numbers)
+    larger = from_whitened([1.0], [0.5])._divergences.log_delta(np.ones(2))
+    np.testing.assert_allclose(larger.value, [value, value], rtol=1e-15)
+    np.testing.assert_allclose(larger.error, [error, error], rtol=1e-3)
 
 
 # Symmetries

@@ -144,7 +144,7 @@ CLAIMS = (
     Claim(
         id="koloskova2025.optimal_steps.total",
         source=SOURCE + ", against output perturbation",
-        statement="l = 0, T = T*, the same calibration: the total variance T* sigma^2 is 4 times output perturbation's.",
+        statement="l = 0, T = T*, the same calibration: the total T* sigma^2 is 4 times output perturbation's.",
         provenance="derived",
         against="displacements by adding up powers",
         promise=lambda case: best_steps(case) * per_step_ratio(case) ** 2,

@@ -188,7 +188,7 @@ CLAIMS = (
         id="koloskova2025.quoted_forms.seventy_two",
         source=SOURCE,
         statement=(
-            "l > 0, rho^{2T} <= 1/2, eps <= 3 L: sigma^2 = 72 g l L (C0 rho^T + C1/l)^2 / eps^2 is enough for two starts."
+            "l > 0, rho^{2T} <= 1/2, eps <= 3 L: sigma^2 = 72 g l L (C0 rho^T + C1/l)^2 / eps^2 is enough (two starts)."
         ),
         reading="the condition rho^{2T} <= 1/2 for the quoted g l in (1/2, 1), which implies it",
         provenance="public code",

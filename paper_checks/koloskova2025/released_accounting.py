@@ -58,7 +58,11 @@ def certified_pair(case: ClippedChain) -> Log:
 
 def reported_epsilon(divergence: float, delta: float) -> float:
     """The epsilon the released code prints for r = `divergence`: 1.0036 for 1 at delta = 1e-5."""
-    return float(brentq(lambda epsilon: log_delta(divergence, epsilon) - math.log(delta), 0.0, divergence + 20.0))
+
+    def excess(epsilon: float) -> float:
+        return log_delta(divergence, epsilon) - math.log(delta)
+
+    return float(brentq(excess, 0.0, divergence - math.log(delta))) if excess(0.0) > 0 else 0.0
 
 
 def settings(*, doubled: bool = False, several: bool = False) -> Callable:

@@ -22,9 +22,16 @@ def renyi(first: Law, second: Law, order: float) -> float:
     return float(scalar_renyi(*first, *second, order=order))
 
 
-def truth_of(divergence: float) -> Truth:
-    """An exact Gaussian divergence, known to 1e-10; instances keep away from the infinity boundary."""
-    return INFINITE if divergence == math.inf else Truth.of(divergence, 1e-10)
+def truth_of(divergence: float, order: float) -> Truth:
+    """A Gaussian divergence in float64: 1e-10 relative, and what the rounding of nearly equal variances leaves of it.
+
+    A variance off by r moves a divergence D by about r sqrt(a D). Instances keep away from the infinity boundary.
+    """
+    if divergence == math.inf:
+        return INFINITE
+    error = 1e-10 * divergence + 1e-15 * math.sqrt(order * divergence) + 1e-30 * order
+    lower = math.log(divergence - error) if divergence > error else -math.inf
+    return Truth(lower, math.log(divergence + error))
 
 
 @dataclass(frozen=True)

@@ -49,15 +49,19 @@ class Norms:
 
 
 def runs(largest: float) -> Callable[[Court, np.random.Generator], Iterator[Norms]]:
-    """Eight points, six steps, norms up to `largest` noise standard deviations, uneven over the steps."""
+    """Eight points, six steps, norms up to `largest` noise standard deviations, uneven over the steps.
+
+    Before them two points: one step at the largest norm, or four at 0.525 of it, which have more squares between them.
+    """
+    kind = "small gradients" if largest < 0.5 else "gradients like the noise"
 
     def instances(court: Court, rng: np.random.Generator) -> Iterator[Norms]:
+        yield Norms(largest * np.array([[1.0, 0.525], *[[0.0, 0.525]] * 3]), 1.0, 0.01, 2.0, kind)
         for order in (2.0, 3.0, 6.0):
             for noise_std in (0.5, 4.0):
                 for _ in range(court.effort):
                     shape = rng.exponential(size=(6, 8)) ** rng.choice([0.5, 2.0], size=8)
                     norms = shape / shape.max() * largest * noise_std
-                    kind = "small gradients" if largest < 0.5 else "gradients like the noise"
                     yield Norms(norms, noise_std, 0.01, order, kind)
 
     return instances

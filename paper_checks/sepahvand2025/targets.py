@@ -99,18 +99,22 @@ def some_steps(court: Court, rng: np.random.Generator) -> Iterator[Unlearning]:
             yield case
 
 
+def _under_common_steps(case: Unlearning, target: tuple[float, float]) -> Truth:
+    """Gap and variance difference carried through the chain, so that laws that come close keep their digits."""
+    path = case.chain.divergences(case.with_point, target, order=case.order, steps=case.steps)
+    return truth_of(float(path[-1]), case.order)
+
+
 def from_stationarity(case: Unlearning) -> Truth:
-    return truth_of(renyi(case.unlearned(), case.stationary, case.order))
+    return _under_common_steps(case, case.stationary)
 
 
 def from_retraining(case: Unlearning) -> Truth:
-    return truth_of(renyi(case.unlearned(), case.without_point, case.order))
+    return truth_of(renyi(case.unlearned(), case.without_point, case.order), case.order)
 
 
 def from_continued(case: Unlearning) -> Truth:
-    """Gap and variance difference carried through the chain, so that close laws keep their digits."""
-    path = case.chain.divergences(case.with_point, case.without_point, order=case.order, steps=case.steps)
-    return truth_of(float(path[-1]))
+    return _under_common_steps(case, case.without_point)
 
 
 READING = "derived to fit the public statements; nu and nu' the laws learned with and without x, rho_k nu after k steps"
