@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from linear.datasets import load
 
-from . import docket, replay, report
+from . import docket, replay, report, terminal
 from .claim import Claim
 from .court import BUDGETS, Court, hold
 from .registry import select
@@ -101,8 +101,7 @@ def run_replay(arguments: list[str], console: Console) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; a wrong call ends in exit status 2 with one line saying what is wrong."""
     given = sys.argv[1:] if arguments is None else arguments
-    # Piped output has no width of its own; the table needs about this much.
-    console = Console() if sys.stdout.isatty() else Console(width=110)
+    console = terminal.console()
     try:
         if given[:1] == ["replay"]:
             return run_replay(given[1:], console)

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 from scipy.optimize import brentq
 
 import linear
@@ -28,11 +27,13 @@ from bounds import clipping, clipping_quoted, gaussian_dp, model_clipping, renyi
 from bounds.deletion import calibrate
 from linear.solvable_chains import quadratic_loss
 
+from . import terminal
 from .families import clipped_chain
 from .families.clipped_chain import ClippedChain
 from .koloskova2025._settings import RELEASED, noise, setting
 from .koloskova2025.released_accounting import reported_epsilon
 from .report import write_text
+from .terminal import plain_table
 
 Array = NDArray[np.float64]
 METHODS = ("gradient clipping", "model clipping", "output perturbation")
@@ -205,7 +206,7 @@ def _exact_deletion(problem: linear.RidgeProblem, schedule: linear.Schedule, ind
 def show(console: Console, title: str, rows: list[dict[str, float | str]]) -> None:
     """Rows as a table; an entry that some row lacks stays empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    table = plain_table(title)
     for name in columns:
         table.add_column(name, justify="left" if isinstance(rows[0].get(name), str) else "right")
     for row in rows:
@@ -226,16 +227,13 @@ def show_map(console: Console, left: Array) -> None:
     ordered = np.sort(left, axis=0)
     winner, factor = left.argmin(axis=0), ordered[1] / ordered[0]
     for p, penalty in enumerate(PENALTIES):
-        table = Table(
-            title=f"Least noise left, step_size * penalty = {penalty:g}: G gradient clipping, M model clipping, "
-            "O output perturbation; by the factor",
-            title_justify="left",
-            header_style="bold",
-            pad_edge=False,
+        table = plain_table(
+            f"Least noise left, step_size * penalty = {penalty:g}: G gradient clipping, M model clipping, O output "
+            "perturbation; by the factor. Columns: room/radius"
         )
         table.add_column("T", justify="right")
         for ratio in RATIOS:
-            table.add_column(f"room/radius {ratio:g}", justify="right")
+            table.add_column(f"{ratio:g}", justify="right")
         for s, steps in enumerate(STEPS):
             cells = (_winner("GMO"[winner[p, s, r]], float(factor[p, s, r])) for r in range(len(RATIOS)))
             table.add_row(str(steps), *cells)
@@ -276,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not (0 < given.epsilon < math.inf and 0 < given.delta < 1):
         parser.error(f"epsilon = {given.epsilon!r}, delta = {given.delta!r}: need epsilon > 0 and 0 < delta < 1")
-    budget, console = Budget(given.epsilon, given.delta), Console()
+    budget, console = Budget(given.epsilon, given.delta), terminal.console()
     aim = f"({budget.epsilon:g}, {budget.delta:g})"
     tables = {
         "looseness": looseness_rows(budget),

@@ -9,9 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from .claim import Claim
 from .codec import encode
@@ -19,6 +17,7 @@ from .court import Court
 from .docket import Docket
 from .html_report import page
 from .svg_plot import thin
+from .terminal import plain_table
 from .verdict import Counterexample, Evidence, Verdict, show_log
 
 MARKS = {"proved": "green", "survived": "green", "refuted": "red", "undecided": "yellow", "invalid": "yellow"}
@@ -143,7 +142,7 @@ def closest_text(verdict: Verdict) -> str:
 
 def print_verdicts(console: Console, outcomes: list[tuple[Claim, Verdict]]) -> None:
     """The verdict table on the terminal."""
-    table = Table(title="Verdicts", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = plain_table("Verdicts")
     table.add_column("claim", overflow="fold")
     table.add_column("verdict")
     table.add_column("truth/promise", justify="right")
@@ -174,14 +173,8 @@ def print_verdicts(console: Console, outcomes: list[tuple[Claim, Verdict]]) -> N
 
 def print_docket(console: Console, docket: Docket) -> None:
     """The looseness table on the terminal."""
-    table = Table(
-        title=f"Certified / exact epsilon at delta={docket.delta:g}, {len(docket.indices)} training points, "
-        f"{docket.data}",
-        title_justify="left",
-        header_style="bold",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    points = f"{len(docket.indices)} training points, {docket.data}"
+    table = plain_table(f"Certified / exact epsilon at delta={docket.delta:g}, {points}")
     for column in ("method", "least", "median", "largest", "median epsilon"):
         table.add_column(column, justify="left" if column == "method" else "right")
     table.add_row("exact", "1", "1", "1", f"{_median(docket.exact):.4g}")

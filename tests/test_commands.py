@@ -104,7 +104,7 @@ def test_verify_reports_replays_and_exits_by_expectation(small_data, tmp_path, m
     arguments = ["--data", str(small_data), "--statement", "proposition_4_2", "--out", str(out), "--jobs", "1"]
     assert court_command.main(arguments) == 0
     report = json.loads((out / "report.json").read_text())
-    assert {entry["status"] for entry in report["verdicts"]} == {"survived", "refuted"}
+    assert {entry["status"] for entry in report["verdicts"]} == {"proved", "survived", "refuted"}
     assert report["data"]["points"] == 30
     ratios = report["data"]["ratio_min_median_max"]
     assert all(row[0] >= 1 - 1e-9 for row in ratios.values())

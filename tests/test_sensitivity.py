@@ -159,7 +159,9 @@ def test_monotone_and_equivariant(mean: float, std: float, dof: int, log_tail: f
     slack = 1 - 2e-12
     assert residual_quantile(8 * mean, 8 * std, dof, log_tail=log_tail) == 8 * base
     assert residual_quantile(mean + more, std, dof, log_tail=log_tail) >= base * slack
-    assert residual_quantile(mean, std + more, dof, log_tail=log_tail) >= base * slack
+    if base >= mean:
+        # The ball of radius base then holds the mean, so it only shrinks when seen in units of a larger std.
+        assert residual_quantile(mean, std + more, dof, log_tail=log_tail) >= base * slack
     assert residual_quantile(mean, std, dof + 1, log_tail=log_tail) >= base * slack
     assert residual_quantile(mean, std, dof, log_tail=log_tail * (1 + more)) >= base * slack
     assert residual_quantile(mean, std, dof, log_tail=log_tail) <= (

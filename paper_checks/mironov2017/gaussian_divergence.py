@@ -69,8 +69,11 @@ def integral(instance: GaussianTriple) -> Truth:
     slope = np.array([(value(s) - value(-s)) / (2 * unit) for s in steps])
     bend = np.array([[value(s + t) - value(s - t) - value(t - s) + value(-s - t) for t in steps] for s in steps])
     bend /= -4 * unit * unit
-    flattest = 1e5 * (1 + float(np.abs(instance.p.mean - instance.q.mean).max())) * np.linalg.eigh(bend)[1][:, 0]
-    if max(value(flattest), value(-flattest)) >= value(0 * flattest) - 1:
+    curvatures, directions = np.linalg.eigh(bend)
+    far = 1e5 * (1 + float(np.abs(instance.p.mean - instance.q.mean).max()))
+    if curvatures[0] > 0:
+        far = max(far, 10 * float(np.linalg.norm(slope)) / float(curvatures[0]))  # well beyond a peak, if there is one
+    if max(value(far * directions[:, 0]), value(-far * directions[:, 0])) >= value(np.zeros(size)) - 1:
         return gaussian_renyi.INFINITE
     factor = np.linalg.inv(np.linalg.cholesky(bend)).T
     spacing = 0.25

@@ -22,7 +22,7 @@ def renyi(first: Law, second: Law, order: float) -> float:
     return float(scalar_renyi(*first, *second, order=order))
 
 
-def truth_of(divergence: float, order: float) -> Truth:
+def after_rounding(divergence: float, order: float) -> Truth:
     """A Gaussian divergence in float64: 1e-10 relative, and what the rounding of nearly equal variances leaves of it.
 
     A variance off by r moves a divergence D by about r sqrt(a D). Instances keep away from the infinity boundary.
@@ -77,10 +77,6 @@ class Unlearning:
     def unlearned(self, steps: int | None = None) -> Law:
         """The learned law after `steps` unlearning steps."""
         return self.chain.after(*self.with_point, self.steps if steps is None else steps)
-
-    def continued(self) -> Law:
-        """The law without the point after as many more steps."""
-        return self.chain.after(*self.without_point, self.steps)
 
     def __str__(self) -> str:
         with_point, without = (

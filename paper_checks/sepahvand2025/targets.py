@@ -12,9 +12,10 @@ from bounds import per_instance_unlearning as per_instance
 
 from ..claim import Claim, Mutant
 from ..court import Court
+from ..families.gaussian_renyi import INFINITE
 from ..legs import Comparison
 from ..verdict import Truth
-from ._one_point import Unlearning, cases, renyi, truth_of
+from ._one_point import Unlearning, after_rounding, cases, renyi
 
 SOURCE = "Sepahvand et al. 2025, number of unlearning steps"
 AGAINST = "exact Gaussian laws; the bound is fed with exact divergences and true rates, so that every link shows"
@@ -101,8 +102,8 @@ def some_steps(court: Court, rng: np.random.Generator) -> Iterator[Unlearning]:
 
 def _under_common_steps(case: Unlearning, target: tuple[float, float]) -> Truth:
     """Gap and variance difference carried through the chain, so that laws that come close keep their digits."""
-    path = case.chain.divergences(case.with_point, target, order=case.order, steps=case.steps)
-    return truth_of(float(path[-1]), case.order)
+    value = float(case.chain.divergences(case.with_point, target, order=case.order, steps=case.steps)[-1])
+    return INFINITE if value == math.inf else Truth.of(value, 1e-10)
 
 
 def from_stationarity(case: Unlearning) -> Truth:
@@ -110,7 +111,7 @@ def from_stationarity(case: Unlearning) -> Truth:
 
 
 def from_retraining(case: Unlearning) -> Truth:
-    return truth_of(renyi(case.unlearned(), case.without_point, case.order), case.order)
+    return after_rounding(renyi(case.unlearned(), case.without_point, case.order), case.order)
 
 
 def from_continued(case: Unlearning) -> Truth:
