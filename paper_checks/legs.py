@@ -163,6 +163,17 @@ class Symbolic:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unmeasured:
+    """A statement that nothing here can try yet: always undecided, with the reason."""
+
+    reason: str
+    name: str = "unmeasured"
+
+    def run(self, promise: Promise | None, court: Court) -> Evidence:
+        return Evidence(self.name, "undecided", note=self.reason)
+
+
 @dataclass(frozen=True)
 class Sample:
     """Outcome of a Monte Carlo check: an exact confidence interval for one true number, held against a promise.
@@ -206,4 +217,4 @@ class Sampled:
         return Evidence(self.name, "survived", sample.runs, note=note)
 
 
-__all__ = ["Comparison", "Log", "Sample", "Sampled", "Symbolic", "Truth"]
+__all__ = ["Comparison", "Log", "Sample", "Sampled", "Symbolic", "Truth", "Unmeasured"]

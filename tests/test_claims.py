@@ -17,9 +17,9 @@ def test_claim_ends_as_expected(claim_id):
 def test_every_claim_says_what_it_is_tried_against_and_ships_with_mutants():
     for claim in all_claims().values():
         assert claim.source and claim.statement and claim.against
-        # A refuted reading's check has shown that it can fail; every other must show it on mutants.
-        assert claim.mutants or claim.expected == "refuted"
-        assert claim.expected != "refuted" or claim.why
+        # A refuted reading's check has shown that it can fail; every other must show it on mutants, if it is tried.
+        assert claim.mutants or claim.expected in ("refuted", "undecided")
+        assert claim.expected not in ("refuted", "undecided") or claim.why
 
 
 def test_repairs_point_to_claims_that_stand():

@@ -89,10 +89,17 @@ def equal_variances(order: float, contraction: float, steps: int) -> CommonSteps
     return CommonSteps((1.0, 1.0), (0.0, 1.0), contraction, 0.5, temperature, steps, order, "equal variances")
 
 
+def wide_first_law(contraction: float) -> CommonSteps:
+    """One step from a law whose divergence of order 2 is nearly infinite: it grows much faster than the order."""
+    temperature = math.sqrt((1 - contraction**2) / (2 * 0.5))
+    return CommonSteps((3.0, 1.99), (0.0, 1.0), contraction, 0.5, temperature, 1, 2.0, "wide first law")
+
+
 def any_contraction(court: Court, rng: np.random.Generator) -> Iterator[CommonSteps]:
     """Gaussian pairs whose reference may have any variance, contracting, isometric and expanding steps."""
     yield narrow_and_far(4.0, 0.99, 5)
     yield equal_variances(4.0, 0.9, 3)
+    yield wide_first_law(0.95)
     for _ in range(120 * court.effort):
         contraction = float(rng.choice([1.0, 0.99, rng.uniform(0.1, 1.0), rng.uniform(1.0, 1.1)]))
         yield _random(rng, contraction, float(np.exp(rng.normal())), float(np.exp(rng.normal())))
