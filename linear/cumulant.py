@@ -179,6 +179,11 @@ class Cumulant:
         value, error = self.value(Saddle(points, 1.0 + points, 1.0 - points[:, None] * self.excess, points))
         return np.min(value + error - np.multiply.outer(threshold, points), axis=1)
 
+    def halfway(self) -> float:
+        """An upper bound on K(-1/2), minus the Bhattacharyya distance."""
+        value, error = self.value(self.between(np.zeros(1)))
+        return float(value[0] + error[0])
+
     def moments(self, w: float) -> tuple[float, float]:
         """Mean and variance of L under P (w = 0) or Q (w = -1)."""
         v = np.ones((1, self.size)) if w == 0.0 else self.ratio[None, :]

@@ -37,6 +37,11 @@ class Divergences:
             return Estimate(np.array([np.inf]), np.array([0.0]))
         return Estimate(np.array([0.5 * (low + high)]), np.array([0.5 * (high - low)]))
 
+    def typical(self, reverse: bool) -> float:
+        """The size of log dP/dQ under P."""
+        mean, variance = self._laws[reverse].moments(0.0)
+        return float(mean + np.sqrt(variance))
+
     def hockey_stick(self, epsilon: FloatArray, reverse: bool, floor: FloatArray | float = -np.inf) -> Curve:
         """log H_{e^epsilon}(P||Q) for epsilon >= 0; -inf for one not known to tolerance, but to be below the floor."""
         law = self._laws[reverse]
@@ -54,6 +59,10 @@ class Divergences:
             log[deep] = np.log1p(-np.exp(np.minimum(short.value, -EPS)))
             odds = np.exp(short.value - log[deep])
             error[deep], slope[deep] = odds * short.error, -odds * short.slope
+            # 1 - H = E_P min(1, e^(epsilon - L)) <= exp(K(-1/2) + epsilon/2): if that is nothing, nothing else matters.
+            most = np.exp(law.halfway() + 0.5 * epsilon[deep])
+            sure = most < EPS
+            log[deep], error[deep] = np.where(sure, -0.5 * most, log[deep]), np.where(sure, most, error[deep])
         rest &= ~deep
         if rest.any():
             direct = integral(law, HOCKEY_STICK, epsilon[rest])

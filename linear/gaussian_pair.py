@@ -15,7 +15,7 @@ from linear.whitened import EPS, FloatArray, Whitened, definite_root, whiten, wh
 
 _SYMMETRY = 1e-10
 _ANY_SHAPE = tuple(range(9))
-_STEPS = 200
+_STEPS = 100
 Found = TypeVar("Found", bound=Estimate)
 
 
@@ -62,12 +62,13 @@ class GaussianPair:
             definite_root("cov_q", self.cov_q)
             return
         laws = self._laws()
-        diagonal, swapped = whiten_diagonal(*laws), whiten_diagonal(*laws[2:], *laws[:2])
-        if diagonal is None:
-            self._whitened, self._transform = whiten(*laws)
-        else:
-            self._whitened = diagonal
-        self._divergences = Divergences(self._whitened, swapped)
+        with np.errstate(all="ignore"):  # what overflows is found not to be finite
+            diagonal, swapped = whiten_diagonal(*laws), whiten_diagonal(*laws[2:], *laws[:2])
+            if diagonal is None:
+                self._whitened, self._transform = whiten(*laws)
+            else:
+                self._whitened = diagonal
+            self._divergences = Divergences(self._whitened, swapped)
 
     @classmethod
     def from_whitened(
@@ -204,7 +205,8 @@ class GaussianPair:
     def _accurate(self, name: str, arguments: FloatArray, evaluate: Callable[[Divergences], Found]) -> Found:
         """Values within tolerance, after a second whitening if need be; FloatingPointError if that is not enough."""
         while True:
-            found = evaluate(self._divergences)
+            with np.errstate(all="ignore"):  # what is not finite is not within tolerance
+                found = evaluate(self._divergences)
             poor = ~within_tolerance(found.value, found.error)
             if not poor.any():
                 return found
@@ -228,12 +230,14 @@ class GaussianPair:
         if delta == 0.0 or self._singular:
             return np.inf
         # The direction without an upper end first: at its epsilon the other one mostly has nothing left.
-        first = bool(np.isfinite(self._divergences.supremum(False).value[0]))
-        return self._raised(self._raised(0.0, delta, first), delta, not first)
+        with np.errstate(all="ignore"):
+            first = bool(np.isfinite(self._divergences.supremum(False).value[0]))
+            return self._raised(self._raised(0.0, delta, first), delta, not first)
 
     def _raised(self, start: float, delta: float, reverse: bool) -> float:
         """The smallest epsilon from start on where, in one direction, log H plus its error is at most log delta."""
         target, low, high, epsilon = np.log(delta), start, np.inf, start
+        typical = self._divergences.typical(reverse)
         for _ in range(_STEPS):
             at = self._curve(epsilon, reverse, target)
             error, slope = float(at.error[0]), float(at.slope[0])
@@ -245,8 +249,14 @@ class GaussianPair:
             else:
                 low = epsilon
             newton = epsilon - (excess + error) / slope if slope < 0.0 else np.nan
-            bisection = 0.5 * (low + high) if np.isfinite(high) else 2.0 * max(low, 1.0)
-            epsilon = newton if low < newton < high else bisection
+            if low < newton < high:
+                epsilon = newton
+            elif not np.isfinite(high):
+                epsilon = 8.0 * max(low, typical)
+            elif 4.0 * low < high:
+                epsilon = np.sqrt(max(low, 1e-6 * high)) * np.sqrt(high)
+            else:
+                epsilon = 0.5 * (low + high)
             if epsilon in (low, high):
                 return high
         raise FloatingPointError(f"delta = {delta}: the search for epsilon stopped between {low} and {high}")

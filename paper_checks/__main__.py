@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from linear.datasets import load
 
@@ -41,17 +40,6 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def progress_bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=not console.is_terminal,
-    )
-
-
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Try the selected claims and report; returns the exit status."""
     started = time.perf_counter()
@@ -61,7 +49,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             console.print(f"{claim.id:55} {claim.expected:9} {claim.source}", highlight=False, soft_wrap=True)
         return 0
     dataset = load(arguments.data, arguments.data_dir)
-    with progress_bar(console) as bar:
+    with terminal.progress_bar(console) as bar:
         points = bar.add_task("training points, exact and certified", total=None)
         on_file = docket.build(
             dataset,

@@ -15,12 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from linear.datasets import load
 
-from . import compare_case, comparison, log_law, sigma_table, slack
+from . import compare_case, comparison, log_law, sigma_table, slack, terminal
 from .compare_theories import THEORIES
 from .comparison import Comparison
 
@@ -116,7 +114,7 @@ def noise_table() -> TableRows:
 
 
 def print_table(console: Console, title: str, table: TableRows) -> None:
-    drawn = Table(title=title, title_justify="left")
+    drawn = terminal.plain_table(title)
     for position, name in enumerate(table[0]):
         drawn.add_column(name, justify="left" if position == 0 else "right")
     for row in table[1]:
@@ -191,15 +189,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         learn_noise=arguments.noise,
         unlearn_noise=arguments.noise,
     )
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=not console.is_terminal,
-    )
-    with bar:
+    with terminal.progress_bar(console) as bar:
         task = bar.add_task("training points, every theory", total=None)
         result = comparison.compare(
             problem,
@@ -261,7 +251,7 @@ def _points(text: str) -> int | None:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; a wrong call ends in exit status 2 with one line saying what is wrong."""
     try:
-        return run(parser().parse_args(arguments), Console())
+        return run(parser().parse_args(arguments), terminal.console())
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
