@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from linear._checks import frozen, integer, real_array
 from linear.contour import Curve, Estimate
@@ -202,12 +202,18 @@ class GaussianPair:
         mean_p, cov_p, mean_q, cov_q = self._laws()
         return enclose_pair(mean_p, cov_p, mean_q, cov_q, epsilon, reverse=reverse)
 
-    def _accurate(self, name: str, arguments: FloatArray, evaluate: Callable[[Divergences], Found]) -> Found:
+    def _accurate(
+        self,
+        name: str,
+        arguments: FloatArray,
+        evaluate: Callable[[Divergences], Found],
+        good: Callable[[Found], NDArray[np.bool_]] = lambda found: within_tolerance(found.value, found.error),
+    ) -> Found:
         """Values within tolerance, after a second whitening if need be; FloatingPointError if that is not enough."""
         while True:
             with np.errstate(all="ignore"):  # what is not finite is not within tolerance
                 found = evaluate(self._divergences)
-            poor = ~within_tolerance(found.value, found.error)
+                poor = ~good(found)
             if not poor.any():
                 return found
             if self._transform is None:
@@ -267,7 +273,12 @@ class GaussianPair:
         def evaluate(exact: Divergences) -> Curve:
             return exact.hockey_stick(where, reverse, floor)
 
-        return self._accurate("epsilon", where, evaluate)
+        def good(curve: Curve) -> NDArray[np.bool_]:
+            """The logarithm within tolerance, or near enough for an inverse to 1e-10 of itself."""
+            enough = np.isfinite(curve.error) & (curve.error <= 1e-10 * epsilon * np.abs(curve.slope))
+            return within_tolerance(curve.value, curve.error) | enough
+
+        return self._accurate("epsilon", where, evaluate, good)
 
 
 def _covariance(name: str, value: ArrayLike, order: int) -> FloatArray:

@@ -166,6 +166,8 @@ def _whiten(pair: _Pair) -> tuple[Whitened, FloatArray]:
     """
     root_q = definite_root("cov_q", pair.cov_q)
     middle = solve_triangular(root_q, solve_triangular(root_q, pair.difference, lower=True).T, lower=True)
+    if not np.isfinite(middle).all():
+        raise FloatingPointError("the variances of P and Q are too far apart: their ratio overflows")
     excess, vectors = eigh(0.5 * (middle + middle.T))
     close = bool(np.abs(excess).max() <= _NEARLY_EQUAL)
     if close:

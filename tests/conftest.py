@@ -14,3 +14,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items):
+    """Every statistical test takes 1e-8; more of them than the budget pays for is an error of the suite."""
+    statistical = [item for item in items if item.get_closest_marker("statistical")]
+    if len(statistical) > STATISTICAL_TESTS_AT_MOST:
+        raise RuntimeError(f"{len(statistical)} statistical tests: the budget {FALSE_ALARM:g} pays for 100")
