@@ -60,7 +60,7 @@ class Divergences:
             odds = np.exp(short.value - log[deep])
             error[deep], slope[deep] = odds * short.error, -odds * short.slope
             # 1 - H = E_P min(1, e^(epsilon - L)) <= exp(K(-1/2) + epsilon/2): if that is nothing, nothing else matters.
-            most = np.exp(law.halfway() + 0.5 * epsilon[deep])
+            most = np.exp(np.minimum(law.halfway() + 0.5 * epsilon[deep], 0.0))
             sure = most < EPS
             log[deep], error[deep] = np.where(sure, -0.5 * most, log[deep]), np.where(sure, most, error[deep])
         rest &= ~deep
