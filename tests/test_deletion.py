@@ -198,3 +198,21 @@ def test_certificates_and_instances_travel_between_processes():
     value = instance.certified("best", "forward")
     again = pickle.loads(pickle.dumps(instance))
     assert "certificates" not in again.__dict__ and again.certified("best", "forward") == value
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_corners_of_the_schedule_and_of_the_data(method):
+    rng = np.random.default_rng(1)
+    features, targets = rng.standard_normal((6, 3)), rng.standard_normal((6, 2))
+    problem = linear.RidgeProblem(features, targets, ridge=0.5)
+    with_zero_row = linear.RidgeProblem(np.vstack([np.zeros(3), features]), np.vstack([np.ones(2), targets]), ridge=0.5)
+    step = {"step_size": 1 / problem.smoothness, "learn_noise": 0.1, "unlearn_noise": 0.1}
+    nothing_learned = linear.Schedule(learn_steps=0, unlearn_steps=5, **step)
+    assert certify(problem, nothing_learned, 0, delta_s=1e-6, method=method).epsilon(1e-5) == 0.0
+    usual = linear.Schedule(learn_steps=5, unlearn_steps=5, **step)
+    assert certify(with_zero_row, usual, 0, delta_s=1e-6, method=method).epsilon(1e-5) == 0.0
+    long_steps = replace(usual, step_size=2.5 / problem.smoothness)
+    exact = linear.deletion_pair(problem, long_steps, 0).epsilon(1e-5)
+    assert exact <= certify(problem, long_steps, 0, delta_s=1e-6, method=method).epsilon(1e-5) < math.inf
+    silent = replace(usual, learn_noise=0.0, unlearn_noise=0.0)
+    assert certify(problem, silent, 0, delta_s=1e-6, method=method).epsilon(1e-5) == math.inf

@@ -91,11 +91,16 @@ class UnlearningOnly:
 
     @cached_property
     def mu(self) -> float:
+        facts = self.facts
+        steps = sensitivities(facts, "learned", self.log_delta_s)
+        if facts.learn_steps == 0 or facts.contraction > 1:
+            # The closed form is for contractive chains; with no learning noise to use, optimal shifts are P1's.
+            return _optimal(facts, steps, learn_noise=0.0)
         return interpolation.unlearning_only(
-            sensitivity=sensitivities(self.facts, "learned", self.log_delta_s),
-            contraction=self.facts.contraction,
-            unlearn_steps=self.facts.unlearn_steps,
-            unlearn_noise=self.facts.unlearn_noise,
+            sensitivity=steps,
+            contraction=facts.contraction,
+            unlearn_steps=facts.unlearn_steps,
+            unlearn_noise=facts.unlearn_noise,
         )
 
     def forward(self, epsilon: float) -> float:
@@ -157,13 +162,7 @@ class Hull(Clipped):
     """Proposition 4.2 with the optimal shifts over the whole horizon (greatest convex minorant)."""
 
     def parameter(self, base: Base, log_tail: float) -> float:
-        facts = self.facts
-        steps = sensitivities(facts, base, log_tail)
-        return interpolation.optimal_shifts(
-            np.concatenate([steps, np.zeros(facts.unlearn_steps)]),
-            np.repeat([facts.learn_noise, facts.unlearn_noise], [facts.learn_steps, facts.unlearn_steps]),
-            facts.contraction,
-        ).mu
+        return _optimal(self.facts, sensitivities(self.facts, base, log_tail), self.facts.learn_noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,14 +175,18 @@ class WholeHorizon(Clipped):
 
     def parameter(self, base: Base, log_tail: float) -> float:
         facts = self.facts
+        steps = sensitivities(facts, base, log_tail)
+        hull = _optimal(facts, steps, facts.learn_noise)
+        if facts.learn_steps == 0 or facts.contraction > 1:
+            return hull
         chord = interpolation.whole_horizon(
-            sensitivity=sensitivities(facts, base, log_tail),
+            sensitivity=steps,
             contraction=facts.contraction,
             unlearn_steps=facts.unlearn_steps,
             learn_noise=facts.learn_noise,
             unlearn_noise=facts.unlearn_noise,
         )
-        return max(chord, Hull(facts, self.log_delta_s).parameter(base, log_tail))
+        return max(chord, hull)
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +297,7 @@ class Coupling:
         value = float(coupling.log_expected_delta(shift_squared, variances, self.facts.outputs, epsilon))
         # E d_nu grows with the shifts but not always with the variances, so the rounding of these (some 1e-13 relative)
         # is met in the result: the logarithm moves by at most about (1 + |log|) times a relative change of them.
-        return value + 1e-11 * (1 + abs(value))
+        return value if math.isinf(value) else value + 1e-11 * (1 + abs(value))
 
     reverse = forward
 
@@ -325,6 +328,13 @@ class Best:
                 if least < best:
                     best = min(best, method.reverse(epsilon))
         return best
+
+
+def _optimal(facts: DeletionFacts, steps: Array, learn_noise: float) -> float:
+    """mu of the optimal shifts over both phases."""
+    noise = np.repeat([learn_noise, facts.unlearn_noise], [facts.learn_steps, facts.unlearn_steps])
+    gaps = np.concatenate([steps, np.zeros(facts.unlearn_steps)])
+    return interpolation.optimal_shifts(gaps, noise, facts.contraction).mu
 
 
 def _whitened_norm(gap: Array, variance: Array) -> float:

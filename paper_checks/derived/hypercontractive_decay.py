@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import sympy
+
 from bounds import lsi_decay
 
+from ..algebra import positive, vanishes
 from ..chien2024._common_steps import Case, CommonSteps, after_smoothing, after_steps, any_contraction, double_wells
 from ..chien2024.decay import AGAINST, by_constants
 from ..claim import Claim, Mutant
@@ -53,18 +56,28 @@ def simple(case: CommonSteps) -> Truth:
     return Truth.of(by_constants(case), 1e-12)
 
 
-def _order_flow() -> bool:
-    """Along b' = (b-1)/(C+t) the order-derivative cancels and log D falls by dt/(b (C+t)), in all R - log(a/b)."""
-    import sympy
+def _order(at: sympy.Expr, a: sympy.Expr, end: sympy.Expr) -> sympy.Expr:
+    """b as a function of tau = log(C + t), a at the end."""
+    return 1 + (a - 1) * sympy.exp(at - end)
 
-    a, tau, end, total = sympy.symbols("a tau end total", positive=True)  # tau = log(C + t)
-    order = 1 + (a - 1) * sympy.exp(tau - end)
-    moves_as_stated = sympy.simplify(sympy.diff(order, tau) - (order - 1)) == 0
-    potential = tau - sympy.log(order)
-    integrates = sympy.simplify(sympy.diff(potential, tau) - 1 / order) == 0
-    fall = potential.subs(tau, end) - potential.subs(tau, end - total)
-    claimed = total - sympy.log(a) + sympy.log(1 + (a - 1) * sympy.exp(-total))
-    return bool(moves_as_stated and integrates and sympy.simplify(fall - claimed) == 0)
+
+def _order_flow() -> sympy.Expr:
+    """b' = (b-1)/(C+t): moving the order like this cancels the order-derivative of D."""
+    a, tau, end = positive("a tau end")
+    return sympy.diff(_order(tau, a, end), tau) - (_order(tau, a, end) - 1)
+
+
+def _speed() -> sympy.Expr:
+    """Then log D falls at least at the speed 1/(b (C+t)), the derivative of tau - log b by t."""
+    a, tau, end = positive("a tau end")
+    return sympy.diff(tau - sympy.log(_order(tau, a, end)), tau) - 1 / _order(tau, a, end)
+
+
+def _total_fall() -> sympy.Expr:
+    """In all by R - log(a/b)."""
+    a, end, total = positive("a end R")
+    fall = end - sympy.log(_order(end, a, end)) - (end - total - sympy.log(_order(end - total, a, end)))
+    return fall - (total - sympy.log(a) + sympy.log(1 + (a - 1) * sympy.exp(-total)))
 
 
 CLAIMS = (
@@ -83,7 +96,13 @@ CLAIMS = (
             Comparison(
                 instances=double_wells, truth=after_smoothing, tolerance=1e-8, name="double wells by quadrature"
             ),
-            Symbolic(identities=(("flow of the order", _order_flow),)),
+            Symbolic(
+                identities=(
+                    ("flow of the order", vanishes(_order_flow)),
+                    ("speed along it", vanishes(_speed)),
+                    ("total fall", vanishes(_total_fall)),
+                )
+            ),
         ),
         expected="survived",
         why="Attained by Gaussians of one variance, for which D_b is proportional to b.",

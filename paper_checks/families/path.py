@@ -20,31 +20,20 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from flint import arb, ctx
 from numpy.typing import NDArray
 
 from linear.scalar_path import ScalarPath, joint_path_renyi, path_log_moment
 
 from ..verdict import Truth
+from ._path_recursion import linear_gaps
 from .base import Family, register
 from .contractive import rounder_numbers
-from .gaussian_renyi import INFINITE, outward, with_finite_end
+from .gaussian_renyi import with_finite_end
 
 Array = NDArray[np.float64]
 Law = Literal["p", "q"]
-Quadratic = tuple[arb, arb, arb]  # (a, b, g) of a y^2 + b y + g
 
 _COLUMNS = ("transition", "offset", "gap_slope", "gap_offset")
-_PRECISIONS = tuple(2**k for k in range(7, 13))  # bits
-_WANTED_BITS = 60
-
-
-class _InfiniteMoment(ArithmeticError):
-    """The exponential of a quadratic that no Gaussian average can hold."""
-
-
-class _Unresolved(ArithmeticError):
-    """Too few bits to tell whether an average is finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,28 +133,8 @@ class PathInstance:
 
 
 def truth(instance: PathInstance) -> Truth:
-    """D_order(P || Q) of the path: the recursion in ball arithmetic for linear gaps, else on grids with their error.
-
-    The recursion carries log v(y) = A y^2 + B y + G for the moment v still to come from y. One step back with noise
-    variance w, J = 1 - 2 A w must be positive, or the divergence is infinite; under the tilted kernel the mean is
-    c y + d, c = transition + a gap_slope, d = offset + a gap_offset, and the step itself adds a (a-1) gap(y)^2 / (2 w).
-    """
-    if not instance.linear:
-        return _on_grids(instance)
-    for bits in _PRECISIONS:
-        with ctx.workprec(bits):
-            try:
-                value = _log_moment(instance)
-            except _InfiniteMoment:
-                return INFINITE
-            except _Unresolved:
-                continue
-            if value == 0:
-                return Truth(-math.inf, -math.inf)
-            divergence = value / (arb(instance.order) - 1)
-            if divergence > 0 and divergence.rel_accuracy_bits() >= _WANTED_BITS:
-                return outward(divergence.log())
-    raise FloatingPointError(f"the divergence cannot be resolved with {_PRECISIONS[-1]} bits")
+    """D_order(P || Q) of the path: the recursion in ball arithmetic for linear gaps, else on grids with their error."""
+    return linear_gaps(instance) if instance.linear else _on_grids(instance)
 
 
 def _on_grids(instance: PathInstance) -> Truth:
@@ -173,36 +142,6 @@ def _on_grids(instance: PathInstance) -> Truth:
     if not found.error < 0.01 * found.value:
         raise FloatingPointError(f"the grids give {found.value} with error {found.error}: too coarse to compare with")
     return Truth(math.log(found.value - found.error), math.log(found.value + found.error))
-
-
-def _log_moment(instance: PathInstance) -> arb:
-    """log E_Q[(P/Q)^a] in balls."""
-    order, noise = arb(instance.order), arb(instance.noise_std) ** 2
-    weight = order * (order - 1) / (2 * noise)
-    ahead = arb(0), arb(0), arb(0)
-    for k in range(instance.steps - 1, -1, -1):
-        transition, offset, slope, shift = (arb(float(getattr(instance, name)[k])) for name in _COLUMNS)
-        a, b, g = _average(ahead, noise)
-        factor, constant = transition + order * slope, offset + order * shift
-        ahead = (
-            a * factor**2 + weight * slope**2,
-            (2 * a * constant + b) * factor + 2 * weight * slope * shift,
-            (a * constant + b) * constant + g + weight * shift**2,
-        )
-    a, b, g = _average(ahead, arb(instance.start_std) ** 2)
-    mean = arb(instance.start_mean)
-    return (a * mean + b) * mean + g
-
-
-def _average(quadratic: Quadratic, variance: arb) -> Quadratic:
-    """log E exp(a z^2 + b z + g), z ~ N(m, variance), as a quadratic in m."""
-    a, b, g = quadratic
-    room = 1 - 2 * a * variance
-    if room <= 0:
-        raise _InfiniteMoment
-    if not room > 0:
-        raise _Unresolved
-    return a / room, b / room, g + b**2 * variance / (2 * room) - room.log() / 2
 
 
 def chain(

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import sympy
 
 from bounds import renyi_dp
 
+from ..algebra import positive, vanishes
 from ..claim import Claim, Mutant
 from ..court import Court
 from ..families import gaussian_renyi
@@ -87,32 +89,34 @@ def split_truth(instance: SplitTriple) -> Truth:
     return gaussian_renyi.truth(instance.triple)
 
 
-def _hoelder_exponents() -> bool:
-    """E_R[(P/R)^a (R/Q)^(a-1)]: the factors to the powers u and w, as moments under R and under Q."""
-    import sympy
+def _norm_of_first_factor() -> sympy.Expr:
+    """E_R[(P/R)^a (R/Q)^(a-1)]: ||(P/R)^a||_u is exp((ua-1)/u D_ua), which over a-1 is the factor of the statement."""
+    a, u = positive("a u")
+    return (u * a - 1) / u / (a - 1) - (a - 1 / u) / (a - 1)
 
-    a, u = sympy.symbols("a u", positive=True)
+
+def _order_of_second_factor() -> sympy.Expr:
+    """||(R/Q)^(a-1)||_w under R is a moment of order w(a-1)+1 under Q, 1/u + 1/w = 1; its factor is 1."""
+    a, u = positive("a u")
     w = u / (u - 1)
-    # ||(P/R)^a||_u is exp((ua-1)/u D_ua), ||(R/Q)^(a-1)||_w under R is a moment of order w(a-1)+1 under Q.
-    factor = (u * a - 1) / u / (a - 1)
-    order = w * (a - 1) + 1
-    weight = (order - 1) / w / (a - 1)
-    return all(
-        sympy.simplify(difference) == 0
-        for difference in (factor - (a - 1 / u) / (a - 1), order - w * (a - 1 / u), weight - 1, 1 / u + 1 / w - 1)
-    )
+    return w * (a - 1) + 1 - w * (a - 1 / u)
 
 
-def _attained() -> bool:
+def _attained() -> sympy.Expr:
     """One covariance: with r at the fraction (a-1)/(2a-1), both sides are a g^2/2."""
-    import sympy
-
-    a, g = sympy.symbols("a g", positive=True)
+    a, g = positive("a g")
     share = (a - 1) / (2 * a - 1)
-    half = sympy.Rational(1, 2)
-    right = (a - half) / (a - 1) * a * (share * g) ** 2 + (2 * a - 1) * ((1 - share) * g) ** 2 / 2
-    return bool(sympy.simplify(right - a * g**2 / 2) == 0)
+    right = (2 * a - 1) / (2 * (a - 1)) * a * (share * g) ** 2 + (2 * a - 1) * ((1 - share) * g) ** 2 / 2
+    return right - a * g**2 / 2
 
+
+HOELDER = Symbolic(
+    identities=(
+        ("norm of the first factor", vanishes(_norm_of_first_factor)),
+        ("order of the second factor", vanishes(_order_of_second_factor)),
+        ("attained on a line", vanishes(_attained)),
+    )
+)
 
 CLAIMS = (
     Claim(
@@ -131,7 +135,7 @@ CLAIMS = (
                 certify=gaussian_renyi.truth,
                 simplify=gaussian_renyi.simplify,
             ),
-            Symbolic(identities=(("Hölder's exponents", _hoelder_exponents), ("attained on a line", _attained))),
+            HOELDER,
         ),
         expected="survived",
         why="Attained by equal covariances with R's mean at the fraction (a-1)/(2a-1) of the way from P to Q.",
