@@ -40,6 +40,9 @@ class Trial:
     def excess(self) -> float:
         if self.truth.lower == -math.inf:
             return -math.inf
+        if self.log_promised == math.inf:
+            # A promise of nothing is never too small, nor is it close to anything finite.
+            return 0.0 if self.truth.lower == math.inf else -math.inf
         if self.log_promised == -math.inf:
             return math.inf
         return self.truth.lower - self.log_promised
