@@ -16,6 +16,7 @@ from linear.whitened import EPS, FloatArray, Whitened, definite_root, whiten, wh
 _SYMMETRY = 1e-10
 _ANY_SHAPE = tuple(range(9))
 _STEPS = 100
+_NEWTON_STEPS = 40  # then the bracket is halved: far beyond the tail the slope may be all rounding
 Found = TypeVar("Found", bound=Estimate)
 
 
@@ -244,7 +245,7 @@ class GaussianPair:
         """The smallest epsilon from start on where, in one direction, log H plus its error is at most log delta."""
         target, low, high, epsilon = np.log(delta), start, np.inf, start
         typical = self._divergences.typical(reverse)
-        for _ in range(_STEPS):
+        for step in range(_STEPS):
             at = self._curve(epsilon, reverse, target)
             error, slope = float(at.error[0]), float(at.slope[0])
             excess = float(at.value[0]) + error - target
@@ -255,7 +256,10 @@ class GaussianPair:
             else:
                 low = epsilon
             newton = epsilon - (excess + error) / slope if slope < 0.0 else np.nan
-            if low < newton < high:
+            if not np.isfinite(high):
+                # Where H is still 1 but for rounding its slope says nothing of how far the target is.
+                newton = min(newton, 8.0 * max(low, typical))
+            if low < newton < high and step < _NEWTON_STEPS:
                 epsilon = newton
             elif not np.isfinite(high):
                 epsilon = 8.0 * max(low, typical)

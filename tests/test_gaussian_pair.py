@@ -614,3 +614,14 @@ def test_tolerances_are_the_documented_ones():
     assert not module.within_tolerance(np.array([-1.0]), np.array([1.1e-9])).any()
     assert module.within_tolerance(np.array([-1e5]), np.array([1e-7])).all()
     assert not module.within_tolerance(np.array([-1e5, np.inf]), np.array([1.1e-7, np.inf])).any()
+
+
+@pytest.mark.parametrize("gap", [5.0, 12.0, 30.0, 300.0])
+@pytest.mark.parametrize("ratio", [1.0, 1.2, 1e-3, 1e3])
+def test_epsilon_is_found_for_laws_far_apart(gap, ratio):
+    """At epsilon = 0 H is 1 but for rounding, so its slope there says nothing of where the target lies."""
+    pair = GaussianPair([gap], [[ratio]], [0.0], [[1.0]])
+    for delta in (1e-5, 1e-2, 0.5):
+        epsilon = pair.epsilon(delta)
+        assert pair.delta(epsilon) <= delta * (1 + 1e-9)
+        assert pair.delta(epsilon * (1 - 1e-8)) > delta
