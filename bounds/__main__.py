@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 import linear
 from bounds.deletion import METHODS, SHARES, Certificate, calibrate, certify
@@ -135,8 +136,10 @@ def run(options: argparse.Namespace) -> int:
         convention=options.convention,
     )
     wanted = {"epsilon": options.epsilon, "delta": options.delta, "method": options.method}
+    waiting = Console(stderr=True)
     if options.unlearn_noise is None:
-        schedule = schedule.with_unlearn_noise(calibrate(problem, schedule, options.index, **wanted))
+        with waiting.status("finding the smallest noise that certifies the target"):
+            schedule = schedule.with_unlearn_noise(calibrate(problem, schedule, options.index, **wanted))
     certificate = min(
         (
             certify(problem, schedule, options.index, delta_s=share * options.delta, method=options.method)

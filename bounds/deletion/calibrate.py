@@ -51,8 +51,7 @@ def _smallest_noise(
     """The smallest certified noise for this delta_s, or `known` where this delta_s cannot beat it."""
 
     def certified(noise: float) -> bool:
-        certificate = build(facts.with_unlearn_noise(noise), delta_s, method)
-        return certificate.log_delta(epsilon) <= log_delta
+        return build(facts.with_unlearn_noise(noise), delta_s, method).holds(epsilon, log_delta)
 
     if certified(0.0):
         return 0.0

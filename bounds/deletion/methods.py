@@ -312,6 +312,12 @@ class Best:
     def floor(self) -> float:
         return min(method.floor for method in self.methods)
 
+    def certifies(self, epsilon: float, log_delta: float) -> bool:
+        """Whether in each direction some method is at most log_delta; dear ones are asked last, if at all."""
+        return any(method.forward(epsilon) <= log_delta for method in self.methods) and any(
+            method.reverse(epsilon) <= log_delta for method in self.methods
+        )
+
     @property
     def mu(self) -> float:
         return min(method.mu for method in self.methods if not math.isnan(method.mu))
