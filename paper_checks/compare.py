@@ -16,11 +16,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from bounds import log_law
+from bounds.deletion.theories import case as cases
+from bounds.deletion.theories import comparison
+from bounds.deletion.theories.catalogue import THEORIES
+from bounds.deletion.theories.comparison import Comparison
 from linear.datasets import load
 
-from . import compare_case, comparison, log_law, sigma_table, slack, terminal
-from .compare_theories import THEORIES
-from .comparison import Comparison
+from . import sigma_table, slack, terminal
 
 DEFAULT_POINTS = {"digits": 40}
 _FEW = 10  # points of data sets with more features than digits
@@ -154,7 +157,7 @@ def theories_text() -> str:
     return "\n".join(lines)
 
 
-def slack_tables(case: compare_case.Case, order: float) -> list[tuple[str, TableRows]]:
+def slack_tables(case: cases.Case, order: float) -> list[tuple[str, TableRows]]:
     """Where the slack goes, for one row."""
     links, steps, terms = slack.chains(case, order=order)
     rows = [[link.chain, link.what, number(link.value), number(link.factor)] for link in links]
@@ -179,7 +182,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Compare, print, save and draw; returns the exit status."""
     few = DEFAULT_POINTS.get(arguments.data, _FEW)
     points = few if arguments.points is None else _points(arguments.points)
-    budget = compare_case.Budget(arguments.epsilon, arguments.delta, arguments.delta / 2)
+    budget = cases.Budget(arguments.epsilon, arguments.delta, arguments.delta / 2)
     dataset = load(arguments.data, arguments.data_dir)
     problem = comparison.default_problem(dataset, arguments.ridge)
     schedule = comparison.default_schedule(
@@ -208,9 +211,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ("Released noise table of Langevin unlearning, computed again", noise_table()),
     ]
     if arguments.slack:
-        uniform = compare_case.uniform_facts(problem, schedule, budget)
+        uniform = cases.uniform_facts(problem, schedule, budget)
         hardest = int(result.indices[result.leverages.argmax()])
-        case = compare_case.build(problem, schedule, hardest, budget=budget, uniform=uniform)
+        case = cases.build(problem, schedule, hardest, budget=budget, uniform=uniform)
         tables += slack_tables(case, arguments.order)
     console.print(heading(result), highlight=False, markup=False)
     for title, table in tables:

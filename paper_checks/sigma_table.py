@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bounds import langevin_unlearning
+from bounds.deletion.theories.case import Array
 from bounds.lsi_decay import strongly_convex_rate, unlearning_bound
 
 from .chien2024 import sigma_table as released
-from .compare_case import Array
 
 # (size, target epsilon, unlearning steps, stored sigma), from the claim's own list of what was released.
 STORED: tuple[tuple[int, float, int, float], ...] = tuple(

@@ -14,11 +14,10 @@ import numpy as np
 
 import linear
 from bounds import langevin_unlearning, lsi_decay, per_instance_unlearning
+from bounds.deletion.theories.case import Array, Case
+from bounds.deletion.theories.catalogue import EXACT
+from bounds.deletion.theories.renyi import common_rate, moment_losses, own_rate, per_instance_slope, temperature
 from linear.gaussian_renyi import scalar_renyi
-
-from .compare_case import Array, Case
-from .compare_renyi import common_rate, moment_losses, own_rate, per_instance_slope, temperature
-from .compare_theories import EXACT
 
 _BOUNDARY = 1e-12  # how far from infinite, relative, a Gaussian moment must be to count as finite
 

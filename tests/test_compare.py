@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 import linear
+from bounds import log_law
 from bounds.deletion import certify
 from bounds.deletion.facts import DeletionFacts
+from bounds.deletion.theories import case as compare_case
+from bounds.deletion.theories import comparison
+from bounds.deletion.theories.catalogue import EXACT, THEORIES
+from bounds.deletion.theories.renyi import moment_losses
 from figures.ours import every_theory
 from linear.gaussian_path import LinearStep, linear_path_renyi
 from linear.langevin import exact_laws
-from paper_checks import cli, compare, compare_case, comparison, log_law, sigma_table, slack
-from paper_checks.compare_renyi import moment_losses
-from paper_checks.compare_theories import EXACT, THEORIES
+from paper_checks import cli, compare, sigma_table, slack
 
 BUDGET = compare_case.Budget(0.3, 1e-4, 5e-5)
 BY_NAME = {theory.name: theory for theory in THEORIES}

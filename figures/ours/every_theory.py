@@ -18,8 +18,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from paper_checks.compare_theories import EXACT, THEORIES
-from paper_checks.comparison import QUESTIONS, Comparison, load, quartiles
+from bounds.deletion.theories.catalogue import EXACT, THEORIES
+from bounds.deletion.theories.comparison import QUESTIONS, Comparison, load, quartiles
 
 Array = NDArray[np.float64]
 _WIDTH = 7.2  # inches in print

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .compare_case import Array
+Array = NDArray[np.float64]
 
 _SHIFTS = 400
 

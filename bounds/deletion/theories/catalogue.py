@@ -4,7 +4,7 @@
 unlearning steps at the schedule's unlearning noise; both for (epsilon, delta) in both directions between the unlearned
 law and the one that retrains without the row and continues. Learning is given: its steps and its noise stay.
 
-How ridge is brought under assumptions that it does not meet is told in `paper_checks.compare_case`.
+How ridge is brought under assumptions that it does not meet is told in `case`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from bounds import interpolation
 from bounds.deletion.facts import DeletionFacts
 from bounds.deletion.methods import Coupling, DirectionAware
 
-from . import compare_renyi
-from .compare_case import Array, Case, merged
+from . import renyi
+from .case import Array, Case, merged
 
 _ACCURACY = 1e-5  # relative, of noise
 _MOST_NOISE = 1e30
@@ -163,7 +163,7 @@ THEORIES: tuple[Theory, ...] = (
         "1/order of the log-Sobolev rate, carried step by step from the published constant because the two noises "
         "differ (at equal noises at least the published e^(-m step_size)); simple conversion over all orders.",
         False,
-        compare_renyi.langevin,
+        renyi.langevin,
     ),
     Theory(
         "langevin_improved",
@@ -173,7 +173,7 @@ THEORIES: tuple[Theory, ...] = (
         _UNIFORM_M + " Gap M instead of 2 M, the constants that the reference law really has under this contraction, "
         "decay without the 1/order (hypercontractivity), improved conversion.",
         False,
-        compare_renyi.langevin_improved,
+        renyi.langevin_improved,
     ),
     Theory(
         "per_instance_renyi",
@@ -183,7 +183,7 @@ THEORIES: tuple[Theory, ...] = (
         _OWN_S + " Losses add up over the path at a common order; compared with retraining and continuing, decay at "
         "1/order of the log-Sobolev rate; improved conversion.",
         True,
-        compare_renyi.per_instance,
+        renyi.per_instance,
     ),
     Theory(
         "per_instance_moments",
@@ -193,7 +193,7 @@ THEORIES: tuple[Theory, ...] = (
         "No clipping and no delta_s: the losses are composed with moments of the Gaussian residual at growing orders, "
         "best of six Hölder powers and 33 orders; infinite where a moment is. Otherwise as per-instance Rényi.",
         True,
-        compare_renyi.per_instance_moments,
+        renyi.per_instance_moments,
     ),
     Theory(
         "noisy_sgd",
@@ -203,7 +203,7 @@ THEORIES: tuple[Theory, ...] = (
         _UNIFORM_M + " All of learning counts as a distance, as if it had converged, which only the unlearning noise "
         "hides; the released code's form, twice the tight one; simple conversion.",
         False,
-        compare_renyi.noisy_sgd_holds,
+        renyi.noisy_sgd_holds,
     ),
     Theory(
         "gdp_uniform",

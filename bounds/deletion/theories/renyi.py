@@ -13,7 +13,7 @@ import numpy as np
 from bounds import langevin_unlearning, lsi_decay, noisy_sgd, per_instance_unlearning, renyi_dp, renyi_step
 from bounds.deletion.facts import Residuals
 
-from .compare_case import Array, Case, merged
+from .case import Array, Case, merged
 
 
 def temperature(noise: float, step_size: float) -> float:

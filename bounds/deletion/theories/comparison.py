@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 import linear
 from linear.datasets import Dataset
 
-from . import compare_case
-from .compare_case import Array, Budget, Uniform
-from .compare_renyi import per_instance_slope
-from .compare_theories import EXACT, THEORIES
+from .case import Array, Budget, Uniform, build, uniform_facts
+from .catalogue import EXACT, THEORIES
+from .renyi import per_instance_slope
 
 # As in the docket: phase lengths as reported second-hand for the ridge experiments, step size 1 / smoothness.
 LEARN_STEPS, UNLEARN_STEPS = 300, 30
@@ -116,7 +115,7 @@ def _chunk(
 ) -> list[Row]:
     rows = []
     for index in chunk:
-        case = compare_case.build(problem, schedule, index, budget=budget, uniform=uniform)
+        case = build(problem, schedule, index, budget=budget, uniform=uniform)
         own = [theory for theory in THEORIES if theory.per_instance]
         noise, steps = [theory.noise(case) for theory in own], [theory.steps(case) for theory in own]
         rows.append(Row(index, per_instance_slope(case), noise, steps))
@@ -140,7 +139,7 @@ def compare(
     started = time.perf_counter()
     indices = spread(problem, points)
     leverages = problem.leverage()
-    uniform = compare_case.uniform_facts(problem, schedule, budget)
+    uniform = uniform_facts(problem, schedule, budget)
     chunks = [[int(i) for i in part] for part in np.array_split(indices, -(-len(indices) // _PER_CHUNK))]
     work = (delayed(_chunk)(problem, schedule, chunk, budget, uniform) for chunk in chunks)
     rows: list[Row] = []
@@ -155,7 +154,7 @@ def compare(
             raise
         interrupted = True
     finished = np.array([row.point for row in rows])
-    common = compare_case.build(problem, schedule, rows[0].point, budget=budget, uniform=uniform)
+    common = build(problem, schedule, rows[0].point, budget=budget, uniform=uniform)
     columns: dict[str, list[Array]] = {question: [] for question in QUESTIONS}
     for theory in THEORIES:
         for question in QUESTIONS:
