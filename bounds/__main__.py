@@ -28,24 +28,55 @@ def parser() -> argparse.ArgumentParser:
         description="Certificates for deleting one training point from ridge regression trained by Langevin dynamics.",
     )
     verbs = top.add_subparsers(dest="verb", required=True)
-    add = verbs.add_parser("certify", help="certificate and noise for one deletion").add_argument
-    add("--data", default="digits", help="digits (default), mnist, openml-mnist, or a .npz with features and targets")
-    add("--data-dir", type=Path, help="folder of the original MNIST IDX files, for --data mnist")
+    certify_parser = verbs.add_parser("certify", help="certificate and noise for one deletion")
+    add_problem_options(certify_parser)
+    add_schedule_options(certify_parser)
+    add = certify_parser.add_argument
     add("--index", type=int, required=True, help="training point to delete, counted from 0")
     add("--epsilon", type=float, default=1.0)
     add("--delta", type=float, default=1e-5)
     add("--method", choices=METHODS, default="best")
-    add("--ridge", type=float, default=1.0, help="penalty, not divided by the number of points")
-    add("--steps", type=int, default=300, help="learning steps T")
-    add("--unlearn-steps", type=int, default=30, help="unlearning steps K")
-    add("--step-size", type=float, help="default 1/L, L the largest curvature")
-    add("--noise", type=float, default=0.01, help="learning noise per step (read by --convention)")
     add("--unlearn-noise", type=float, help="certify this noise instead of finding the smallest that is enough")
-    add("--convention", choices=("injected", "langevin", "gradient"), default="injected")
     add("--out", type=Path, default=Path("certificate.json"), help="where the certificate is written, as JSON")
     add("--run", action="store_true", help="also learn and unlearn with fresh noise, and save the weights as .npz")
     add("--seed", type=int, help="seed of --run, for a repeatable trial; a real deletion needs fresh randomness")
     return top
+
+
+def add_problem_options(command: argparse.ArgumentParser) -> None:
+    """The options that say which ridge problem, shared by every command on one."""
+    add = command.add_argument
+    add("--data", default="digits", help="digits (default), mnist, openml-mnist, or a .npz with features and targets")
+    add("--data-dir", type=Path, help="folder of the original MNIST IDX files, for --data mnist")
+    add("--ridge", type=float, default=1.0, help="penalty, not divided by the number of points")
+
+
+def add_schedule_options(command: argparse.ArgumentParser) -> None:
+    """The options that say how it is learned and unlearned, but for the unlearning noise."""
+    add = command.add_argument
+    add("--steps", type=int, default=300, help="learning steps T")
+    add("--unlearn-steps", type=int, default=30, help="unlearning steps K")
+    add("--step-size", type=float, help="default 1/L, L the largest curvature")
+    add("--noise", type=float, default=0.01, help="learning noise per step (read by --convention)")
+    add("--convention", choices=("injected", "langevin", "gradient"), default="injected")
+
+
+def problem_of(options: argparse.Namespace) -> tuple[Dataset, linear.RidgeProblem]:
+    """The data and the problem that the options name."""
+    dataset = load(options.data, options.data_dir)
+    return dataset, linear.RidgeProblem(dataset.train_features, dataset.train_targets, ridge=options.ridge)
+
+
+def schedule_of(options: argparse.Namespace, problem: linear.RidgeProblem, unlearn_noise: float) -> linear.Schedule:
+    """The schedule that the options name, with this unlearning noise (read by --convention)."""
+    return linear.Schedule(
+        step_size=options.step_size if options.step_size is not None else 1 / problem.smoothness,
+        learn_steps=options.steps,
+        unlearn_steps=options.unlearn_steps,
+        learn_noise=options.noise,
+        unlearn_noise=unlearn_noise,
+        convention=options.convention,
+    )
 
 
 def inputs_hash(problem: linear.RidgeProblem) -> str:
@@ -137,18 +168,10 @@ def candidates(
 
 def run(options: argparse.Namespace) -> int:
     """Certify (and with --run perform) one deletion; returns the exit status."""
-    dataset = load(options.data, options.data_dir)
-    problem = linear.RidgeProblem(dataset.train_features, dataset.train_targets, ridge=options.ridge)
+    dataset, problem = problem_of(options)
     if not 0 <= options.index < problem.n_points:
         raise ValueError(f"index = {options.index}: must be at least 0 and below {problem.n_points}, the points")
-    schedule = linear.Schedule(
-        step_size=options.step_size if options.step_size is not None else 1 / problem.smoothness,
-        learn_steps=options.steps,
-        unlearn_steps=options.unlearn_steps,
-        learn_noise=options.noise,
-        unlearn_noise=options.unlearn_noise or 0.0,
-        convention=options.convention,
-    )
+    schedule = schedule_of(options, problem, options.unlearn_noise or 0.0)
     wanted = {"epsilon": options.epsilon, "delta": options.delta, "method": options.method}
     waiting, epsilon, certificate = Console(stderr=True), options.epsilon, None
     if options.unlearn_noise is None:
