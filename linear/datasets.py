@@ -1,4 +1,4 @@
-"""Data for the ridge problem: digits (embedded), MNIST (IDX files), saved features (.npz), synthetic rows.
+"""Data sets: digits (embedded), MNIST (IDX files), CIFAR and SVHN, saved features (.npz), synthetic rows.
 
 Files are input from outside: they are read without pickle, checked against every size they declare, and
 refused with a `ValueError` that names the file and the rule it breaks.
@@ -18,7 +18,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from linear import _checks
+from linear import _checks, image_files
 
 Array = NDArray[Any]
 
@@ -27,6 +27,12 @@ _IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 
 _IDX_MOST_DIMENSIONS = 32
 _IDX_MOST_BYTES = 2**31
 _GZIP_MAGIC = b"\x1f\x8b"
+_NEEDED_FILES = {
+    "mnist": "IDX files",
+    "cifar10": "python batches",
+    "cifar100": "python files",
+    "svhn": "cropped-digits .mat files",
+}
 _MNIST_TRAIN_ROWS, _MNIST_TEST_ROWS, _MNIST_PIXELS = 60_000, 10_000, 784
 
 
@@ -105,9 +111,10 @@ def load(name: str | Path, data_dir: str | Path | None = None) -> Dataset:
 
     Parameters
     ----------
-    name : "digits" (embedded), "mnist" (IDX files in `data_dir`), "openml-mnist" (fetched from openml.org and
-        kept in `data_dir`), or the path of an .npz archive.
-    data_dir : folder of the files; needed by "mnist", optional for "openml-mnist", unused by the others.
+    name : "digits" (embedded), "mnist" (IDX files in `data_dir`), "cifar10", "cifar100" or "svhn" (their authors'
+        files in `data_dir`, see `linear.image_files`), "openml-mnist" (fetched from openml.org and kept in
+        `data_dir`), or the path of an .npz archive.
+    data_dir : folder of the files; optional for "openml-mnist", unused by "digits" and archives.
 
     Raises
     ------
@@ -115,15 +122,18 @@ def load(name: str | Path, data_dir: str | Path | None = None) -> Dataset:
     """
     if name == "digits":
         return load_digits()
-    if name == "mnist":
+    if name in _NEEDED_FILES:
         if data_dir is None:
-            raise ValueError("data_dir = None: 'mnist' needs the folder that holds the IDX files")
-        return load_mnist(data_dir)
+            raise ValueError(f"data_dir = None: {name!r} needs the folder that holds the {_NEEDED_FILES[str(name)]}")
+        if name == "mnist":
+            return load_mnist(data_dir)
+        return _load_images(str(name), data_dir)
     if name == "openml-mnist":
         return load_openml_mnist(data_dir)
     if str(name).endswith(".npz"):
         return load_npz(name)
-    raise ValueError(f"name = {str(name)!r}: must be 'digits', 'mnist', 'openml-mnist' or a path ending in .npz")
+    stored = ", ".join(map(repr, ("digits", *_NEEDED_FILES, "openml-mnist")))
+    raise ValueError(f"name = {str(name)!r}: must be {stored} or a path ending in .npz")
 
 
 def load_digits() -> Dataset:
@@ -168,6 +178,18 @@ def load_mnist(folder: str | Path) -> Dataset:
         f"folder = {str(folder)!r}: must hold train-images-idx3-ubyte and train-labels-idx1-ubyte, or "
         "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (or both pairs), plain or with .gz"
     )
+
+
+def _load_images(name: str, folder: str | Path) -> Dataset:
+    """CIFAR or SVHN with its own split; pixels / 255."""
+    if name == "svhn":
+        train, test = image_files.read_svhn(folder)
+        source = "SVHN (cropped digits)"
+    else:
+        train, test = image_files.read_cifar(folder, "cifar10" if name == "cifar10" else "cifar100")
+        source = "CIFAR-10" if name == "cifar10" else "CIFAR-100 (fine labels)"
+    pixels, labels = np.concatenate([train[0], test[0]]), np.concatenate([train[1], test[1]])
+    return _split(name, f"{source} with its own split", pixels, labels, len(train[1]))
 
 
 def load_openml_mnist(cache_dir: str | Path | None = None) -> Dataset:
