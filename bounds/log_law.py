@@ -61,16 +61,13 @@ def fit(losses: Array, steps: Array) -> LogLaw:
     if len(np.unique(x)) < 3:
         raise ValueError(f"losses: {len(np.unique(x))} different positive values with finite steps; must be at least 3")
     centred = k - k.mean()
-    best: tuple[float, float, Array] | None = None
-    for shift in np.append(0.0, x.max() * np.geomspace(1e-6, 1e6, _SHIFTS)):
-        feature = np.log1p((x - x.mean()) / (x.mean() + shift))
-        feature = feature - feature.mean()
-        scale = max(float(feature @ centred / (feature @ feature)), 0.0)
-        residuals = centred - scale * feature
-        if best is None or residuals @ residuals < best[2] @ best[2]:
-            best = (float(shift), scale, residuals)
-    assert best is not None
-    shift, scale, residuals = best
+    shifts = np.append(0.0, x.max() * np.geomspace(1e-6, 1e6, _SHIFTS))
+    features = np.log1p((x - x.mean()) / (x.mean() + shifts)[:, None])
+    features -= features.mean(axis=1, keepdims=True)
+    scales = np.maximum(features @ centred / np.sum(features**2, axis=1), 0.0)
+    misfits = centred - scales[:, None] * features
+    best = int(np.argmin(np.sum(misfits**2, axis=1)))
+    shift, scale, residuals = float(shifts[best]), float(scales[best]), misfits[best]
     log_slope = float(k.mean() / scale - np.log(x + shift).mean()) if scale else 0.0
     line = np.polynomial.Polynomial.fit(x, k, 1)
     return LogLaw(

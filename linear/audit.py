@@ -67,6 +67,14 @@ class MuBound(ThresholdTest):
     mu: float
 
 
+@dataclass(frozen=True)
+class EpsilonBound(ThresholdTest):
+    """`epsilon`: a lower bound on every epsilon at which P <= exp(epsilon) Q + `delta` on all events."""
+
+    delta: float
+    epsilon: float
+
+
 @dataclass(frozen=True, eq=False)
 class LinearScore:
     """The score `samples @ direction`, higher where P is the more likely; `direction` has unit norm (or is 0)."""
@@ -183,6 +191,41 @@ def hockey_stick_lower_bound(
 
     counted = _held_out_test(scores_p, scores_q, confidence, rng, delta)
     return HockeyStickBound(**vars(counted), epsilon=epsilon, delta=_measured(counted, delta))
+
+
+def epsilon_lower_bound(
+    scores_p: ArrayLike,
+    scores_q: ArrayLike,
+    delta: float,
+    confidence: float,
+    rng: np.random.Generator | None = None,
+) -> EpsilonBound:
+    """Lower bound on the epsilon of an (epsilon, delta) promise, one direction, from scores of draws of P and of Q.
+
+    P(S) <= exp(epsilon) Q(S) + delta for all S means epsilon >= log(P(S) - delta) - log Q(S); at a threshold chosen on
+    one half of the scores both probabilities are limited on the other, each but for half of 1 - confidence.
+
+    Parameters
+    ----------
+    scores_p, scores_q, confidence, rng : as in `hockey_stick_lower_bound`.
+    delta : in [0, 1).
+
+    Raises
+    ------
+    ValueError, TypeError : naming the argument that breaks these rules.
+    """
+    delta = _checks.nonnegative("delta", delta)
+    if delta >= 1.0:
+        raise ValueError(f"delta = {delta!r}: must be below 1")
+
+    def epsilon(tail: float, hits_p: ArrayLike, trials_p: int, hits_q: ArrayLike, trials_q: int) -> Array:
+        # Rounded down: delta is tiny beside the limits that count, and the floor only makes useless thresholds rank low.
+        at_least = _lower_limit(*_counts(hits_p, trials_p), tail) * (1.0 - 4.0 * _EPSILON) - delta
+        log_p, log_q = np.log(np.maximum(at_least, 1e-300)), np.log(_upper_limit(*_counts(hits_q, trials_q), tail))
+        return log_p - log_q - 8.0 * _EPSILON * (1.0 - log_q - np.minimum(log_p, 0.0))
+
+    counted = _held_out_test(scores_p, scores_q, confidence, rng, epsilon)
+    return EpsilonBound(**vars(counted), delta=delta, epsilon=_measured(counted, epsilon))
 
 
 def mu_lower_bound(

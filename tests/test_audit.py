@@ -12,6 +12,7 @@ from linear.audit import (
     MuBound,
     clopper_pearson,
     dkw_radius,
+    epsilon_lower_bound,
     hockey_stick_lower_bound,
     linear_score,
     mu_lower_bound,
@@ -279,6 +280,40 @@ def test_hockey_stick_bound_covers_the_known_truth(epsilon: float, mu: float) ->
         for _ in range(runs)
     ]
     assert max(bound.delta for bound in sure) <= truth
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("delta", [0.0, 0.05])
+def test_epsilon_bound_covers_a_known_truth_and_has_power(delta: float) -> None:
+    """Randomised response: P = (delta + (1-delta) 0.8, ...), Q = (0.2, ...): epsilon is log 4 at either delta."""
+    rng = np.random.default_rng(34)
+    p_yes = delta + (1 - delta) * 0.8
+    truth = np.log((p_yes - delta) / (0.2 * (1 - delta)))
+    runs = 200
+    bounds = [
+        epsilon_lower_bound(
+            (rng.random(1000) < p_yes).astype(float), (rng.random(1000) < 0.2 * (1 - delta)).astype(float), delta, 0.9
+        ).epsilon
+        for _ in range(runs)
+    ]
+    # Without limits half of the runs would exceed the truth.
+    assert np.count_nonzero(np.array(bounds) > truth) <= most_failures(runs, 0.1)
+    assert np.median(bounds) > 0.8 * truth
+
+
+def test_epsilon_bound_is_the_formula_of_its_counts_and_refuses() -> None:
+    rng = np.random.default_rng(35)
+    p, q = rng.normal(2.0, size=400), rng.normal(size=300)
+    found = epsilon_lower_bound(p, q, 1e-3, 0.97, rng)
+    with mpmath.workdps(30):
+        failure = (1 - mpmath.mpf(0.97)) / 2
+        low = exact_limit(found.hits_p, found.trials_p, failure, "lower")
+        high = exact_limit(found.hits_q, found.trials_q, failure, "upper")
+        exact = mpmath.log((low - mpmath.mpf(1e-3)) / high)
+        assert exact * (1 - mpmath.mpf(1e-6)) <= found.epsilon <= exact
+    assert epsilon_lower_bound(q, p, 0.0, 0.9).epsilon == 0.0
+    with pytest.raises(ValueError, match=r"delta = 1\.0: must be below 1"):
+        epsilon_lower_bound(p, q, 1.0, 0.9)
 
 
 @pytest.mark.statistical
