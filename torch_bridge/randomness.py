@@ -1,0 +1,33 @@
+"""Random numbers of a run: independent streams made of its one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+from bounds._checks import count
+
+Stream = Literal["initial", "batches", "noise", "start"]
+_STREAMS: tuple[Stream, ...] = ("initial", "batches", "noise", "start")
+
+
+def stream_seed(seed: int, stream: Stream) -> int:
+    """The torch seed of one stream of a run; different streams and different runs share nothing."""
+    words = np.random.SeedSequence([count("seed", seed), _STREAMS.index(stream)]).generate_state(2, np.uint32)
+    return int(words[0]) << 31 | int(words[1]) >> 1
+
+
+def generators(seeds: Sequence[int], stream: Stream, device: torch.device | str = "cpu") -> list[torch.Generator]:
+    """One generator per run."""
+    return [torch.Generator(device=device).manual_seed(stream_seed(seed, stream)) for seed in seeds]
+
+
+def normal(sources: Sequence[torch.Generator], like: torch.Tensor) -> torch.Tensor:
+    """Fresh standard normal numbers of the shape, type and device of `like` (R, d); row r comes from source r."""
+    noise = torch.empty_like(like)
+    for row, source in zip(noise, sources, strict=True):
+        row.normal_(generator=source)
+    return noise
