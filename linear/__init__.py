@@ -3,10 +3,11 @@
 from linear.gaussian_pair import GaussianPair
 from linear.krylov import KrylovCoordinates, krylov_coordinates
 from linear.langevin import ExactLaws, deletion_pair, exact_law_map, exact_laws, whitened_gap
+from linear.requests import batch_deletion_pair, sequential_deletion_pair
 from linear.residuals import reference_residual_moments, residual_moments
 from linear.ridge import RidgeProblem
 from linear.schedule import Schedule
-from linear.simulation import simulate
+from linear.simulation import simulate, simulate_requests
 
 __all__ = [
     "ExactLaws",
@@ -14,12 +15,15 @@ __all__ = [
     "KrylovCoordinates",
     "RidgeProblem",
     "Schedule",
+    "batch_deletion_pair",
     "deletion_pair",
     "exact_law_map",
     "exact_laws",
     "krylov_coordinates",
     "reference_residual_moments",
     "residual_moments",
+    "sequential_deletion_pair",
     "simulate",
+    "simulate_requests",
     "whitened_gap",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,6 +81,26 @@ def positions(name: str, values: Sequence[int] | NDArray[np.integer] | None, siz
         worst = int(array[outside][0])
         raise ValueError(f"{name} holds {worst}: every entry must be at least 0 and below {size}, the points")
     return array.astype(np.intp)
+
+
+def requests(name: str, values: Sequence[int | Sequence[int]], size: int) -> tuple[tuple[int, ...], ...]:
+    """`values` as groups of positions in a list of `size` items: each entry one position or several, none twice."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
+        raise TypeError(f"{name} = {values!r}: must be a sequence of positions or of groups of positions")
+    groups: list[tuple[int, ...]] = []
+    for place, entry in enumerate(values):
+        several = isinstance(entry, (Sequence, np.ndarray)) and not isinstance(entry, (str, bytes))
+        group: list[Any] = list(entry) if several else [entry]  # type: ignore[arg-type]
+        groups.append(tuple(position(f"{name}[{place}]", one, size) for one in group))
+        if not groups[-1]:
+            raise ValueError(f"{name}[{place}] is empty: every request must name at least one point")
+    if not groups:
+        raise ValueError(f"{name} is empty: there must be at least one request")
+    named = [one for group in groups for one in group]
+    twice = [one for one in named if named.count(one) > 1]
+    if twice:
+        raise ValueError(f"{name} names point {twice[0]} twice: a point is deleted once")
+    return tuple(groups)
 
 
 def real_array(name: str, value: ArrayLike, *, dimensions: tuple[int, ...]) -> NDArray[np.float64]:

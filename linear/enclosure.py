@@ -20,12 +20,13 @@ from numpy.typing import ArrayLike
 from linear import _checks
 from linear._ball_hockey_stick import Interval, log_hockey_stick
 from linear._ball_linalg import LARGEST_DIMENSION, as_balls, checked_covariance, diagonalise
+from linear._deletion import Requests, noise_of_requests
 
 if TYPE_CHECKING:
     from linear.ridge import RidgeProblem
     from linear.schedule import Schedule
 
-__all__ = ["enclose_deletion", "enclose_gdp", "enclose_pair"]
+__all__ = ["enclose_deletion", "enclose_gdp", "enclose_pair", "enclose_requests"]
 
 RELATIVE_WIDTH = 1e-12
 _PRECISIONS = (256, 512, 1024)
@@ -117,32 +118,54 @@ def enclose_deletion(
     schedule : with step_size, learn_steps, unlearn_steps, and learn_noise, unlearn_noise, the std injected per step.
     epsilon, reverse, returns, raises : as in `enclose_pair`.
     """
+    index = _checks.position("index", index, len(problem.features))
+    return enclose_requests(problem, schedule, [index], epsilon, reverse=reverse)
+
+
+def enclose_requests(
+    problem: RidgeProblem,
+    schedule: Schedule,
+    requests: Requests,
+    epsilon: float,
+    *,
+    unlearn_noise: ArrayLike | None = None,
+    reverse: bool = False,
+) -> tuple[float, float]:
+    """The same for several rows, deleted together or one request after another: see `linear.requests`.
+
+    P learns on all the data and, request by request, makes `unlearn_steps` steps on what no request so far has named;
+    Q makes as many steps with the same noises on what is left at the end.
+    """
     features = np.asarray(problem.features, dtype=np.float64)
-    index = _checks.position("index", index, len(features))
+    groups = _checks.requests("requests", requests, len(features))
+    noises = noise_of_requests(schedule, len(groups), unlearn_noise)
     targets = np.asarray(problem.targets, dtype=np.float64).reshape(len(features), -1)
     initial = np.asarray(problem.initial, dtype=np.float64).reshape(features.shape[1], -1)
-    kept = np.arange(len(features)) != index
-    learn_steps, unlearn_steps = schedule.learn_steps, schedule.unlearn_steps
-    if learn_steps == 0 or not features[index].any():
+    kept = np.ones(len(features), dtype=bool)
+    phases = [(kept.copy(), schedule.learn_steps, schedule.learn_noise)]
+    for group, noise in zip(groups, noises, strict=True):
+        kept[list(group)] = False
+        phases.append((kept.copy(), schedule.unlearn_steps, float(noise)))
+    if not any(steps and features[rows & ~kept].any() for rows, steps, _ in phases):
         return enclose_gdp(0.0, epsilon)  # the two chains are the same
+
+    def steps_of() -> list[Step]:
+        return [_step(features[rows], targets[rows], problem.ridge, schedule.step_size) for rows, _, _ in phases]
+
     with ctx.workprec(_PRECISIONS[0]):
-        full = _step(features, targets, problem.ridge, schedule.step_size)
-        reduced = _step(features[kept], targets[kept], problem.ridge, schedule.step_size)
-        lost_per_step = max(_bits_lost(full[0]), _bits_lost(reduced[0]))
-    bits = _PRECISIONS[0] + math.ceil((learn_steps + unlearn_steps) * lost_per_step)
+        lost_per_step = max(_bits_lost(step[0]) for step in steps_of())
+    bits = _PRECISIONS[0] + math.ceil(sum(steps for _, steps, _ in phases) * lost_per_step)
     if bits > _LARGEST_PRECISION:
         raise FloatingPointError(f"the recursion would need {bits} bits of precision: refused")
     with ctx.workprec(bits):
-        full = _step(features, targets, problem.ridge, schedule.step_size)
-        reduced = _step(features[kept], targets[kept], problem.ridge, schedule.step_size)
+        made = steps_of()
         size = len(initial)
         start = as_balls(initial, "initial"), arb_mat(size, size)
-        laws = []
-        for first in (full, reduced):
-            law = _run(start, first, schedule.learn_noise, learn_steps)
-            laws.append(_run(law, reduced, schedule.unlearn_noise, unlearn_steps))
-    (mean_p, cov_p), (mean_q, cov_q) = laws
-    return enclose_pair(mean_p, cov_p, mean_q, cov_q, epsilon, reverse=reverse)
+        unlearned, reference = start, start
+        for step, (_, steps, noise) in zip(made, phases, strict=True):
+            unlearned = _run(unlearned, step, noise, steps)
+            reference = _run(reference, made[-1], noise, steps)
+    return enclose_pair(*unlearned, *reference, epsilon, reverse=reverse)
 
 
 def _certified(attempt: Callable[[], Interval], precisions: tuple[int, ...]) -> Interval:

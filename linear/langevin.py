@@ -50,23 +50,20 @@ def exact_laws(problem: RidgeProblem, schedule: Schedule, index: int) -> ExactLa
     Raises FloatingPointError where the steps are so long that the chain leaves the range of doubles.
     Derived here; each column of the weights is an independent linear recursion with Gaussian noise.
     """
-    return _laws(Deletion.of(problem, schedule, index))
+    return laws_of(Deletion.of(problem, schedule, index))
 
 
-def _laws(deletion: Deletion) -> ExactLaws:
-    problem, reference, schedule = deletion.problem, deletion.reference, deletion.schedule
-    eta, learn, unlearn = schedule.step_size, schedule.learn_steps, schedule.unlearn_steps
-    u, v = problem.eigenvectors, reference.eigenvectors
-    mean_p = v.T @ (u @ _mean_after(problem, eta, learn, u.T @ problem.initial))
-    mean_p = v @ _mean_after(reference, eta, unlearn, mean_p)
-    mean_q = v @ _mean_after(reference, eta, schedule.horizon, v.T @ problem.initial)
-
-    kept = _powers.power(deletion.reference_rate, unlearn)[:, None] * (v.T @ u)
-    kept = schedule.learn_noise * kept * np.sqrt(_powers.noise_gain(deletion.rate, learn))
-    added = schedule.unlearn_noise * np.sqrt(_powers.noise_gain(deletion.reference_rate, unlearn))
-    factor_p = v @ np.hstack([kept, np.diag(added)])
-    factor_q = v * deletion.reference_std
-    return ExactLaws(mean_p, factor_p @ factor_p.T, mean_q, factor_q @ factor_q.T)
+def laws_of(deletion: Deletion) -> ExactLaws:
+    """The laws of any sequence of phases."""
+    vectors = deletion.reference.eigenvectors
+    mean_p = mean_q = vectors.T @ deletion.problem.initial
+    factor_p = np.zeros((len(mean_p), 0))
+    for phase in deletion.phases:
+        change = _gap.Change(deletion, phase)
+        mean_p, factor_p = change.mean_after(mean_p), change.spread_after(factor_p)
+    mean_q = _mean_after(deletion.reference, deletion.schedule.step_size, deletion.horizon, mean_q)
+    factor_p, factor_q = vectors @ factor_p, vectors * deletion.reference_std
+    return ExactLaws(vectors @ mean_p, factor_p @ factor_p.T, vectors @ mean_q, factor_q @ factor_q.T)
 
 
 def _mean_after(problem: RidgeProblem, step_size: float, steps: int, start: Array) -> Array:
@@ -102,16 +99,24 @@ def deletion_pair(problem: RidgeProblem, schedule: Schedule, index: int) -> Gaus
     Raises ValueError and FloatingPointError like `whitened_gap`, and FloatingPointError where its error may exceed 1e-6
     of the gap.
     """
-    deletion = Deletion.of(problem, schedule, index)
+    return pair_of(Deletion.of(problem, schedule, index))
+
+
+def pair_of(deletion: Deletion) -> GaussianPair:
+    """The pair of any sequence of phases."""
     whitened = _gap.whitened_gap(deletion)
     shift_error, excess_error = whitened.errors
     gap = np.sqrt(np.sum(whitened.shift_squared)) + np.max(np.abs(whitened.excess))
     if max(np.sum(shift_error), np.max(excess_error) * gap) > _LARGEST_RELATIVE_ERROR * gap**2:
-        raise FloatingPointError(
-            f"index = {index}: the gap that its deletion leaves, {gap:.3g} in standard deviations of the reference, is "
-            "known to fewer than six digits; this row outweighs all the others"
+        rows = deletion.rows
+        named, these = (
+            (f"index = {rows[0]}", "this row outweighs") if len(rows) == 1 else (f"rows {rows}", "these outweigh")
         )
-    return GaussianPair.from_whitened(replace(whitened, shift_error=None, excess_error=None), *_laws(deletion))
+        raise FloatingPointError(
+            f"{named}: the gap that its deletion leaves, {gap:.3g} in standard deviations of the reference, is known "
+            f"to fewer than six digits; {these} all the others"
+        )
+    return GaussianPair.from_whitened(replace(whitened, shift_error=None, excess_error=None), *laws_of(deletion))
 
 
 def exact_law_map(problem: RidgeProblem, schedule: Schedule, index: int) -> tuple[Array, Array]:

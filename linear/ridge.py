@@ -133,10 +133,14 @@ class RidgeProblem:
 
     def without(self, index: int) -> RidgeProblem:
         """The same problem with row `index` removed."""
-        index = _checks.position("index", index, self.n_points)
+        return self.without_rows([_checks.position("index", index, self.n_points)])
+
+    def without_rows(self, indices: Sequence[int] | NDArray[np.integer]) -> RidgeProblem:
+        """The same problem with several rows removed."""
+        chosen = _checks.positions("indices", indices, self.n_points)
         return RidgeProblem(
-            np.delete(self.features, index, axis=0),
-            np.delete(self.targets, index, axis=0),
+            np.delete(self.features, chosen, axis=0),
+            np.delete(self.targets, chosen, axis=0),
             ridge=self.ridge,
             initial=self.initial,
         )
