@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any
-
-from joblib import Parallel, parallel_config
 
 from . import families
 from .families.base import Family
+from .pool import pool
 from .registry import all_claims
-from .search import BrokenPromise, Clock, Promise, Tally, Trial, run_tasks, tasks_of_round, try_instance
+from .search import Broken, Clock, Promise, Tally, Trial, run_tasks, tasks_of_round, try_instance
 from .verdict import Counterexample, Evidence, Status, Truth, Verdict, show_log
 
-# A shrink may take this long, whatever is left of the budget: a refutation is worth making readable.
-_SHRINK_SECONDS = 10.0
+# A shrink takes at most this long and this many candidates; and this share of the budget, where the budget is used up.
+_SHRINK_SECONDS, _SHRINK_CANDIDATES, _SHRINK_SHARE = 10.0, 3000, 0.08
+# The same for the closest approach of a survivor, which is only made readable.
+_ROUNDING_CANDIDATES, _ROUNDING_SHARE = 300, 0.03
 
 
 def falsify(
@@ -29,13 +28,15 @@ def falsify(
     trials: int | None = None,
     jobs: int = 1,
     backend: str | None = None,
+    scheduler: str | None = None,
 ) -> Verdict:
     """Search `family` for an instance on which the truth exceeds what `claim` promises.
 
     claim: a function of one instance that returns the bound it promises (one real number >= 0, or `Log` of it), or
     the id of a registered claim; see the family's docstring for what an instance holds and which number is meant.
     seconds, trials: whichever is reached first ends the search (a trial budget makes it reproducible for a seed).
-    jobs, backend: joblib workers and backend; results do not depend on them.
+    jobs, backend: joblib workers and backend; results do not depend on them. scheduler: address of a Dask scheduler whose
+    workers (one thread each) do the search, for backend "dask".
 
     Returns a Verdict: `refuted` with the smallest counterexample found, certified (the lower end of the rigorous
     truth exceeds the claim by more than the family's tolerance), or `survived` with the closest approach; `undecided`
@@ -49,13 +50,8 @@ def falsify(
         raise ValueError(f"seconds = {seconds!r}: must be positive")
     if trials is not None and trials < 1:
         raise ValueError(f"trials = {trials!r}: must be at least 1")
-    if jobs < 1:
-        raise ValueError(f"jobs = {jobs!r}: must be at least 1")
     started = time.perf_counter()
-    try:
-        evidence = _search(promise, chosen, Clock.start(seconds, trials), seed, jobs, backend)
-    except BrokenPromise as broken:
-        evidence = Evidence("search", "invalid", nearest=broken.instance, note=f"{broken.what}, on {broken.instance}")
+    evidence = _search(promise, chosen, seconds, trials, seed, jobs, backend, scheduler)
     return Verdict(name, evidence.status, None, (evidence,), (), time.perf_counter() - started, evidence.note)
 
 
@@ -68,59 +64,68 @@ def _resolve(claim: Promise | str) -> tuple[Promise, str]:
     return registered.promise, claim
 
 
-@contextmanager
-def _pool(jobs: int, backend: str | None) -> Iterator[Parallel | None]:
-    if jobs == 1 and backend is None:
-        yield None
-        return
-    with parallel_config(backend) if backend is not None else nullcontext(), Parallel(n_jobs=jobs) as parallel:
-        yield parallel
-
-
-def _search(promise: Promise, family: Family, clock: Clock, seed: int, jobs: int, backend: str | None) -> Evidence:
+def _search(
+    promise: Promise,
+    family: Family,
+    seconds: float,
+    trials: int | None,
+    seed: int,
+    jobs: int,
+    backend: str | None,
+    scheduler: str | None,
+) -> Evidence:
     tally, number, doubts = Tally(), 0, 0
-    with _pool(jobs, backend) as parallel:
+    with pool(jobs, backend, scheduler, promise, family) as parallel:
+        clock = Clock.start(seconds, trials)
         while True:
-            for found in run_tasks(tasks_of_round(promise, family, seed, number, tally), parallel):
+            for found in run_tasks(tasks_of_round(promise, family, clock, seed, number, tally), parallel):
                 for trial in found:
-                    tally.add(trial)
+                    if isinstance(trial, Broken):
+                        return _broken(tally, trial)
+                    tally.add(trial, family)
                     if trial is not None and trial.excess > family.tolerance:
-                        refutation = _refute(promise, family, trial)
+                        refutation = _refute(promise, family, trial, clock)
                         if refutation is not None:
                             return _refuted(tally, refutation)
                         doubts += 1
-                if clock.over(tally):
-                    return _survived(family, tally, doubts)
+                    if clock.trials is not None and tally.trials >= clock.trials:
+                        return _survived(promise, family, tally, doubts, clock)
+                if clock.out_of_time:
+                    return _survived(promise, family, tally, doubts, clock)
             number += 1
 
 
-def _refute(promise: Promise, family: Family, trial: Trial) -> Counterexample | None:
+def _refute(promise: Promise, family: Family, trial: Trial, clock: Clock) -> Counterexample | None:
     """The trial shrunk and certified; None where the rigorous truth does not confirm it."""
-    if _certified(promise, family, trial.instance) is None:
+    best = _certified(promise, family, trial.instance)
+    if best is None:
         return None
     # A shrunk counterexample keeps half of its margin: round numbers that barely refute would convince nobody.
     least = max(family.tolerance, 0.5 * min(trial.excess, math.log(2.0)))
-    best, ends = trial.instance, time.monotonic() + _SHRINK_SECONDS
-    progress = True
-    while progress and time.monotonic() < ends:
+    now = time.time()
+    ends = max(min(now + _SHRINK_SECONDS, clock.ends), now + _SHRINK_SHARE * clock.seconds)
+    tried, progress = 0, True
+    while progress:
         progress = False
-        for candidate in family.simplify(best):
-            if time.monotonic() > ends:
+        for candidate in family.simplify(best.instance):
+            tried += 1
+            if tried > _SHRINK_CANDIDATES or time.time() > ends:
+                return best
+            smaller = _still_refutes(promise, family, candidate, least)
+            if smaller is not None:
+                best, progress = smaller, True
                 break
-            if _still_refutes(promise, family, candidate, least):
-                best, progress = candidate, True
-                break
-    return _certified(promise, family, best)
+    return best
 
 
-def _still_refutes(promise: Promise, family: Family, candidate: Any, least: float) -> bool:
+def _still_refutes(promise: Promise, family: Family, candidate: Any, least: float) -> Counterexample | None:
     try:
         trial = try_instance(promise, family, candidate)
-    except (BrokenPromise, ValueError):
-        return False
-    if trial is None or trial.excess < least:
-        return False
-    return _certified(promise, family, candidate) is not None
+    except ValueError:
+        return None
+    if not isinstance(trial, Trial) or trial.excess < least:
+        return None
+    return _certified(promise, family, candidate)
 
 
 def _certified(promise: Promise, family: Family, instance: Any) -> Counterexample | None:
@@ -129,9 +134,34 @@ def _certified(promise: Promise, family: Family, instance: Any) -> Counterexampl
         truth = family.certify(instance)
     except (FloatingPointError, ValueError):
         return None
-    if trial is None or not truth.lower - trial.log_promised > family.tolerance:
+    if not isinstance(trial, Trial) or not truth.lower - trial.log_promised > family.tolerance:
         return None
     return Counterexample(instance, trial.log_promised, Truth(truth.lower, truth.upper), certified=True)
+
+
+def _simplest(promise: Promise, family: Family, best: Trial, clock: Clock) -> Trial:
+    """As close as the closest approach to nine digits, in rounder numbers."""
+    ends = max(clock.ends, time.time()) + _ROUNDING_SHARE * clock.seconds
+    least, tried, progress = best.excess - 1e-9, 0, math.isfinite(best.excess)
+    while progress:
+        progress = False
+        for candidate in family.simplify(best.instance):
+            tried += 1
+            if tried > _ROUNDING_CANDIDATES or time.time() > ends:
+                return best
+            try:
+                found = try_instance(promise, family, candidate)
+            except ValueError:
+                continue
+            if isinstance(found, Trial) and least <= found.excess <= best.excess + 1e-9:
+                best, progress = found, True
+                break
+    return best
+
+
+def _broken(tally: Tally, broken: Broken) -> Evidence:
+    note = f"{broken.what}, on {broken.instance}"
+    return Evidence("search", "invalid", tally.trials, nearest=broken.instance, note=note, kinds=dict(tally.kinds))
 
 
 def _refuted(tally: Tally, found: Counterexample) -> Evidence:
@@ -147,8 +177,8 @@ def _refuted(tally: Tally, found: Counterexample) -> Evidence:
     )
 
 
-def _survived(family: Family, tally: Tally, doubts: int) -> Evidence:
-    best = tally.best[0] if tally.best else None
+def _survived(promise: Promise, family: Family, tally: Tally, doubts: int, clock: Clock) -> Evidence:
+    best = _simplest(promise, family, tally.best[0], clock) if tally.best else None
     closest = math.exp(min(best.excess, 700.0)) if best is not None else None
     kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(tally.kinds.items()))
     note = f"tried: {kinds}"

@@ -35,6 +35,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--trials", type=int, help="stop after so many instances (reproducible for a seed)")
     top.add_argument("--seed", type=int, default=0)
     top.add_argument("--jobs", type=int, default=1, help="worker processes; the outcome does not depend on it")
+    top.add_argument("--backend", help="joblib backend; `dask` runs on a cluster (extra [cluster])")
+    top.add_argument(
+        "--scheduler", help="address of the Dask scheduler, tcp://HOST:PORT; its workers have one thread each"
+    )
     top.add_argument("--out", type=Path, help="where a counterexample is saved, for `unlearncheck replay`")
     return top
 
@@ -91,6 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             trials=options.trials,
             jobs=options.jobs,
+            backend=options.backend,
+            scheduler=options.scheduler,
         )
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

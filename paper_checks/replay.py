@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from .claim import Claim, Promise
 from .codec import decode
 from .legs import Comparison
 from .registry import all_claims
-from .verdict import Counterexample, log_promise, show_log
+from .verdict import Counterexample, Truth, log_promise, show_digits
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -77,16 +78,24 @@ def _trial(claim: Claim, mutant_name: str | None, leg_name: str | None) -> tuple
 
 
 def describe(again: Counterexample, record: dict[str, Any], stands: bool) -> str:
-    """What the replay prints: the instance, both numbers now and as saved."""
-    saved_lower, saved_upper = (decode(value) for value in record["log_truth"])
+    """What the replay prints: the instance, both numbers now and as saved.
+
+    Of the truth, the digits its interval settles; of the promise, which is some function's float64, ten: what another
+    machine's libraries round differently is not shown.
+    """
+    saved = Truth(*(decode(value) for value in record["log_truth"]))
     return "\n".join(
         [
             f"claim     {record['claim']}" + (f", mutant {record['mutant']}" if record.get("mutant") else ""),
             f"instance  {again.instance}",
-            f"promised  {show_log(again.log_promised)}   (saved {show_log(decode(record['log_promised']))})",
-            f"true      [{show_log(again.truth.lower)}, {show_log(again.truth.upper)}]"
-            + (" certified" if again.certified else " in float64 with its error"),
-            f"saved     [{show_log(saved_lower)}, {show_log(saved_upper)}]",
+            f"promised  {_promised(again.log_promised)}   (saved {_promised(decode(record['log_promised']))})",
+            f"true      {show_digits(again.truth)}   (saved {show_digits(saved)}; "
+            + ("certified" if again.certified else "in float64, beyond its stated error")
+            + ")",
             "the promise is refuted" if stands else "the promise is NOT refuted here",
         ]
     )
+
+
+def _promised(log_value: float) -> str:
+    return show_digits(Truth.of_log(log_value, 1e-12) if math.isfinite(log_value) else Truth(log_value, log_value))

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mpmath import mp, mpf
+
 Status = Literal["proved", "survived", "refuted", "undecided", "invalid"]
 
 
@@ -48,15 +50,18 @@ def log_promise(value: object) -> float:
         if math.isnan(value.value):
             raise InvalidPromise("returned the logarithm nan")
         return float(value.value)
-    if isinstance(value, bool | complex):
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape != ():
+        raise InvalidPromise(f"returned an array of shape {shape}: a promise is one real number >= 0")
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if isinstance(value, bool | complex | str | bytes) or kind in tuple("bcSU"):
         raise InvalidPromise(f"returned {value!r}: a promise is one real number >= 0")
+    if isinstance(value, int) and value > 0:
+        return math.log(value)  # also where it exceeds every float
     try:
-        size = getattr(value, "size", 1)
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidPromise(f"returned {value!r}: a promise is one real number >= 0") from error
-    if size != 1:
-        raise InvalidPromise(f"returned an array of {size} numbers: a promise is one real number >= 0")
     if math.isnan(number) or number < 0:
         raise InvalidPromise(f"returned {number}: a promise is one real number >= 0")
     return math.log(number) if number > 0 else -math.inf
@@ -120,6 +125,25 @@ def show_log(log_value: float) -> str:
     return f"{10**mantissa:.9g}e{int(exponent):+d}"
 
 
+def show_digits(truth: Truth) -> str:
+    """The digits of the number that its interval settles, at most 14: the same on every machine.
+
+    The middle of the interval, rounded to one digit less than its width leaves; "0" or "inf" where both ends say so.
+    """
+    lower, upper = truth.lower, truth.upper
+    if lower == upper and math.isinf(lower):
+        return show_log(lower)
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        # An infinite truth is entered from the largest double on, and its other end says what it is.
+        return f"at least {show_log(lower)}" if math.isfinite(lower) else f"at most {show_log(upper)}"
+    with mp.workdps(40):
+        width = mp.expm1(mpf(upper) - mpf(lower))
+        digits = 14 if width == 0 else min(14, int(mp.floor(-mp.log10(width))) - 1)
+        if digits < 1:
+            return f"between {show_log(lower)} and {show_log(upper)}"
+        return str(mp.nstr(mp.exp((mpf(lower) + mpf(upper)) / 2), digits, strip_zeros=True)).removesuffix(".0")
+
+
 @dataclass(frozen=True)
 class MutantResult:
     """Whether a deliberate mistake was caught, or is known to be no mistake."""
@@ -181,6 +205,8 @@ class Verdict:
         return verdict_fits and all(mutant.accounted for mutant in self.mutants)
 
     def __str__(self) -> str:
+        if self.status == "invalid":
+            return f"{self.claim}: gave no bound, so no verdict, after {self.trials} instances\n  {self.note}"
         lines = [f"{self.claim}: {self.status} after {self.trials} instances"]
         if self.counterexample is not None:
             lines.append(str(self.counterexample))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies
 from numpy.typing import NDArray
 
 from ..verdict import Truth
@@ -58,10 +59,8 @@ class Family:
         """The inverse of `coordinates`, the discrete parts kept."""
         raise NotImplementedError(f"family {type(self).__name__}: with_coordinates is needed with coordinates")
 
-    def strategy(self) -> Any:
+    def strategy(self) -> strategies.SearchStrategy[Any]:
         """The family as a hypothesis strategy; default: instances sampled from a drawn seed (no shrinking inside)."""
-        from hypothesis import strategies
-
         return strategies.integers(0, 2**32 - 1).map(lambda seed: self.sample(np.random.default_rng(seed)))
 
 
@@ -86,6 +85,14 @@ def get(family: str | Family) -> Family:
     if family not in _FAMILIES:
         raise ValueError(f"family = {family!r}: must be one of {', '.join(sorted(_FAMILIES))}")
     return _FAMILIES[family]
+
+
+def strategy(family: str | Family) -> strategies.SearchStrategy[Any]:
+    """The family's instances as a hypothesis strategy, to draw from in property tests of one's own; they shrink.
+
+    Raises ValueError naming the known families.
+    """
+    return get(family).strategy()
 
 
 def names() -> list[str]:

@@ -13,9 +13,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
+from hypothesis import strategies
 from numpy.typing import NDArray
 
 import linear
@@ -256,6 +258,49 @@ def sample(rng: np.random.Generator, *, lone: float = 0.3, largest: int = 4) -> 
     return RidgeInstance(problem, schedule, int(rng.integers(n)), epsilon, delta_s, kind)
 
 
+def noiseless_learning() -> list[RidgeInstance]:
+    """One feature, no learning noise: shifts in the unlearning phase are exact up to delta_s."""
+    return [
+        scalar(
+            [(1.0, 2.0)],
+            ridge=1.0,
+            step_size=0.25,
+            learn_steps=learn,
+            unlearn_steps=unlearn,
+            learn_noise=0.0,
+            unlearn_noise=1.0,
+            epsilon=epsilon,
+            delta_s=1e-12,
+            kind="noiseless learning",
+        )
+        for learn, unlearn, epsilon in ((1, 1, 0.5), (3, 2, 1.0), (2, 4, 3.0))
+    ]
+
+
+def sample_noiseless(rng: np.random.Generator) -> RidgeInstance:
+    """A random problem of one feature, learned without noise; the unlearning noise is about as large as the gap."""
+    n = int(rng.integers(1, 4))
+    rows = [(float(x), float(y)) for x, y in rng.standard_normal((n, 2)) * np.exp(rng.standard_normal((n, 2)))]
+    ridge = float(np.exp(rng.uniform(-3, 1)))
+    curvature = sum(x * x for x, _ in rows) + ridge
+    start = scalar(
+        rows,
+        ridge=ridge,
+        step_size=float(rng.uniform(0.05, 1.0) / curvature),
+        learn_steps=int(rng.integers(1, 5)),
+        unlearn_steps=int(rng.integers(1, 5)),
+        learn_noise=0.0,
+        unlearn_noise=1.0,
+        epsilon=float(rng.choice([0.1, 0.5, 1.0, 3.0])),
+        delta_s=1e-12,
+        kind="noiseless learning",
+    )
+    # At unit noise the divergence at epsilon 0 tells how far apart the laws are: 2 Phi(mu/2) - 1.
+    mu = 2 * NormalDist().inv_cdf(min(0.5 + 0.5 * float(start.pair.delta(0.0)), 1 - 1e-12))
+    noise = max(mu, 1e-6) * float(np.exp(0.7 * rng.standard_normal()))
+    return replace(start, schedule=start.schedule.with_unlearn_noise(noise))
+
+
 def instances(count: int, rng: np.random.Generator) -> Iterator[RidgeInstance]:
     """The corners, then `count` random small problems on which the exact divergence can be had in float64."""
     yield from edge_cases()
@@ -312,11 +357,39 @@ def simplify(instance: RidgeInstance) -> Iterator[RidgeInstance]:
                 yield rebuilt(x, y, problem.ridge, instance.index)
 
 
-class Ridge(Family):
-    """One deletion from a small ridge problem trained by Langevin dynamics; the claim returns a two-sided delta.
+@strategies.composite
+def deletions(draw: strategies.DrawFn) -> RidgeInstance:
+    """Deletions from problems of up to four rows, three features and two outputs, few steps; learning may be noiseless."""
+    n, p, outputs = (draw(strategies.integers(1, most)) for most in (4, 3, 2))
+    number = strategies.one_of(strategies.integers(-5, 5).map(float), strategies.floats(-20, 20))
+    scale = strategies.one_of(strategies.sampled_from([1.0, 0.5, 0.1]), strategies.floats(0.01, 5.0))
 
-    Truth: the larger exact hockey-stick of the two directions; certified in ball arithmetic from the step-by-step
-    recursion of both laws. Contains the corners where readings break: leverage near one, large epsilon, few steps.
+    def matrix(columns: int) -> NDArray[np.float64]:
+        rows = strategies.lists(number, min_size=n * columns, max_size=n * columns)
+        return np.array(draw(rows)).reshape(n, columns)
+
+    problem = linear.RidgeProblem(matrix(p), matrix(outputs), ridge=draw(scale))
+    schedule = linear.Schedule(
+        step_size=draw(strategies.floats(0.05, 1.0)) / problem.smoothness,
+        learn_steps=draw(strategies.integers(1, 6)),
+        unlearn_steps=draw(strategies.integers(1, 4)),
+        learn_noise=draw(strategies.one_of(strategies.just(0.0), scale)),
+        unlearn_noise=draw(scale),
+    )
+    epsilon = draw(strategies.one_of(strategies.sampled_from([1.0, 0.1, 10.0]), strategies.floats(0.0, 100.0)))
+    delta_s = 10.0 ** -draw(strategies.integers(1, 12))
+    return RidgeInstance(problem, schedule, draw(strategies.integers(0, n - 1)), epsilon, delta_s, "drawn")
+
+
+class Ridge(Family):
+    """One deletion from a small ridge problem trained by Langevin dynamics.
+
+    Instance: `problem` (linear.RidgeProblem), `schedule` (linear.Schedule), `index`, `epsilon`, `delta_s`.
+    The claim returns the delta promised at `epsilon` in both directions; `delta_s` is what it may spend on rare events.
+    Truth: the larger exact hockey-stick of the two Gaussian laws. Error: 1e-9 in the logarithm (1e-11 of it in deep tails);
+    a refutation is enclosed in balls from the step-by-step recursion of both laws.
+    Tight: learning without noise in one feature, where shifts in the unlearning phase are exact up to `delta_s`. Readings
+    break at the corners, which are tried first: leverage near one, large epsilon, few steps.
     """
 
     name = "ridge"
@@ -327,10 +400,10 @@ class Ridge(Family):
     tolerance = 2e-9
 
     def edge_cases(self) -> list[RidgeInstance]:
-        return edge_cases()
+        return [*noiseless_learning(), *edge_cases()]
 
     def sample(self, rng: np.random.Generator) -> RidgeInstance:
-        return sample(rng)
+        return sample_noiseless(rng) if rng.random() < 0.2 else sample(rng)
 
     def truth(self, instance: RidgeInstance) -> Truth:
         return _TruthOf("both")(instance)
@@ -360,6 +433,9 @@ class Ridge(Family):
             unlearn_noise=unlearn,
         )
         return RidgeInstance(problem, schedule, instance.index, epsilon, instance.delta_s, "local search")
+
+    def strategy(self) -> strategies.SearchStrategy[RidgeInstance]:
+        return deletions()
 
 
 register(Ridge())
