@@ -12,6 +12,7 @@ except ImportError as error:  # pragma: no cover - exercised in a subprocess
 
 from torch_bridge.batches import FullBatch, PoissonBatches, ShuffledBatches
 from torch_bridge.gradients import example_gradients, gradient_norms
+from torch_bridge.implementation import ImplementationReport, check_implementation
 from torch_bridge.network import Examples, Network
 from torch_bridge.steps import StepRule, project
 from torch_bridge.training import Phase, Plan, Record, Run, Start, train
@@ -19,6 +20,7 @@ from torch_bridge.training import Phase, Plan, Record, Run, Start, train
 __all__ = [
     "Examples",
     "FullBatch",
+    "ImplementationReport",
     "Network",
     "Phase",
     "Plan",
@@ -28,6 +30,7 @@ __all__ = [
     "ShuffledBatches",
     "Start",
     "StepRule",
+    "check_implementation",
     "example_gradients",
     "gradient_norms",
     "project",

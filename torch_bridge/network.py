@@ -65,7 +65,7 @@ class Network:
         if getattr(loss, "reduction", "sum") == "mean":
             raise ValueError(f"loss = {loss!r}: must be sum-reduced or per example (reduction='sum' or 'none')")
         self._module = copy.deepcopy(module).to(device=device, dtype=dtype)
-        self._loss = loss
+        self.loss = loss
         trained = {name: value for name, value in self._module.named_parameters() if value.requires_grad}
         if not trained:
             raise ValueError(f"module = {type(module).__name__}: must have a parameter that requires a gradient")
@@ -179,8 +179,8 @@ class Network:
         with torch.no_grad():
             together = self._forward(vector, inputs)
             alone = torch.cat([self._forward(vector, row[None]) for row in inputs])
-            value = self._loss(together, targets)
-            parts = torch.stack([self._loss(together[i : i + 1], targets[i : i + 1]).sum() for i in range(len(inputs))])
+            value = self.loss(together, targets)
+            parts = torch.stack([self.loss(together[i : i + 1], targets[i : i + 1]).sum() for i in range(len(inputs))])
         scale = 1e-9 if self.dtype == torch.float64 else 1e-3
         if not torch.allclose(together, alone, rtol=scale, atol=scale * float(together.abs().max())):
             raise ValueError("module: its output for an example depends on the rest of the batch; it must not")
@@ -200,14 +200,14 @@ class Network:
 
     def _losses_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if self._per_example:
-            return self._loss(outputs, targets)
-        return vmap(lambda output, target: self._loss(output[None], target[None]).sum())(outputs, targets)
+            return self.loss(outputs, targets)
+        return vmap(lambda output, target: self.loss(output[None], target[None]).sum())(outputs, targets)
 
     def _weighted_loss(self, vector: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         return torch.sum(weights * self._losses_of(self._forward(vector, inputs), targets))
 
     def example_loss(self, vector: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
-        return self._loss(self._forward(vector, inputs[None]), targets[None]).sum()
+        return self.loss(self._forward(vector, inputs[None]), targets[None]).sum()
 
     def _pieces(self, vectors: Tensor, inputs: Tensor, batched: bool) -> Iterator[slice]:
         """Stretches of the examples whose intermediate results fit into the memory limit."""
