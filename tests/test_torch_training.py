@@ -21,12 +21,16 @@ from torch_bridge import (  # noqa: E402
     ShuffledBatches,
     Start,
     StepRule,
+    check_implementation,
     gradient_norms,
     project,
     train,
 )
+from torch_bridge.batches import Batch  # noqa: E402
 from torch_bridge.gradients import example_gradients  # noqa: E402
+from torch_bridge.randomness import generators  # noqa: E402
 from torch_bridge.steps import one_cycle  # noqa: E402
+from torch_bridge.training import one_step  # noqa: E402
 
 FALSE_ALARM = 1e-8
 BATCHES = {
@@ -240,6 +244,55 @@ def test_runs_and_streams_share_no_noise() -> None:
     rows = at[1]
     gram = np.abs(np.corrcoef(rows)) - np.eye(len(rows))
     assert gram.max() < 0.8
+
+
+def test_calls_that_continue_share_no_noise_with_those_they_continue() -> None:
+    """Learning and unlearning with one seed: the same noise twice would be a fault of the kind that is looked for."""
+    network, examples = small_network(), classification(6, (4,), seed=1)
+    rule = StepRule(step_size=0.0, noise_std=1.0)
+    phase = Phase(steps=1, rule=rule)
+    origin = torch.zeros(network.size, dtype=torch.float64)
+
+    def noise(start, **stage):
+        starts = origin if start.kind == "given" else None
+        return train(network, examples, Plan(phases=(phase,), start=start), seeds=[3], starts=starts, **stage).vectors[
+            0
+        ]
+
+    drawn = torch.stack(
+        [noise(Start(kind="zero")), noise(Start()), noise(Start(), stage="a"), noise(Start(), stage="b")]
+    )
+    gram = torch.corrcoef(drawn) - torch.eye(4)
+    assert float(gram.abs().max()) < 0.75
+    assert torch.equal(noise(Start(), stage="a"), drawn[2])
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        StepRule(step_size=0.3, penalty=0.5, noise_std=1.0, clip=1.0),
+        StepRule(step_size=0.3, penalty=0.5, noise_std=1.0, radius=1.0),
+        StepRule(step_size=0.3, noise_std=1.0, example_clip=1.0),
+    ],
+    ids=["gradient clipping", "model clipping", "dp-sgd"],
+)
+def test_the_trainer_passes_its_own_checks(rule, device) -> None:
+    network = small_network(device)
+
+    def begin(rule, seed):
+        sources = generators([seed], "noise", network.device)
+
+        def step(vector, inputs, targets):
+            weights = torch.full((1, len(inputs)), 1 / len(inputs), dtype=torch.float64, device=vector.device)
+            batch = Batch(Examples(inputs, targets), weights, False)
+            return one_step(network, Phase(steps=1, rule=rule), vector[None], batch, 0, sources)[0]
+
+        return step
+
+    found = check_implementation(begin, rule, network, classification(3, (4,), seed=3))
+    assert found.passed, str(found)
 
 
 def test_the_start_is_projected_and_then_noisy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,15 +15,19 @@ Stream = Literal["initial", "batches", "noise", "start"]
 _STREAMS: tuple[Stream, ...] = ("initial", "batches", "noise", "start")
 
 
-def stream_seed(seed: int, stream: Stream) -> int:
-    """The torch seed of one stream of a run; different streams and different runs share nothing."""
-    words = np.random.SeedSequence([count("seed", seed), _STREAMS.index(stream)]).generate_state(2, np.uint32)
+def stream_seed(seed: int, stream: Stream, stage: str = "") -> int:
+    """The torch seed of one stream of a run; different streams, stages and runs share nothing."""
+    named = int.from_bytes(hashlib.sha256(stage.encode()).digest()[:8], "little") if stage else 0
+    entropy = [count("seed", seed), _STREAMS.index(stream), named]
+    words = np.random.SeedSequence(entropy).generate_state(2, np.uint32)
     return int(words[0]) << 31 | int(words[1]) >> 1
 
 
-def generators(seeds: Sequence[int], stream: Stream, device: torch.device | str = "cpu") -> list[torch.Generator]:
+def generators(
+    seeds: Sequence[int], stream: Stream, device: torch.device | str = "cpu", stage: str = ""
+) -> list[torch.Generator]:
     """One generator per run."""
-    return [torch.Generator(device=device).manual_seed(stream_seed(seed, stream)) for seed in seeds]
+    return [torch.Generator(device=device).manual_seed(stream_seed(seed, stream, stage)) for seed in seeds]
 
 
 def normal(sources: Sequence[torch.Generator], like: torch.Tensor) -> torch.Tensor:

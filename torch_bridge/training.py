@@ -96,6 +96,7 @@ def train(
     seeds: Sequence[int],
     starts: Tensor | None = None,
     members: Tensor | None = None,
+    stage: str | None = None,
     records: dict[str, Record] | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1000,
@@ -109,6 +110,9 @@ def train(
     seeds : (R,) whole numbers: each fixes a run's initialisation, batches and noise, by streams of their own.
     starts : (R, d), or (d,) for all runs; needed where the plan starts from what is given.
     members : which examples a run uses, a mask (n,) or (R, n); all by default.
+    stage : a word that tells calls with the same seeds apart: their batches and noise then share nothing. By default
+        "continue" where the runs start from what is given and "begin" where they do not, so that learning and unlearning
+        with one seed are independent. Whoever continues twice with one seed must name the stages.
     records : what to measure along the way, by name.
     checkpoint : file to resume from, if it is there, and to write every `checkpoint_every` steps and at the end. A file
         of another plan, other seeds, starts or examples is refused.
@@ -121,9 +125,11 @@ def train(
         raise ValueError("seeds = (): must hold at least one")
     examples = _on_device(network, examples)
     masks = _members(members, len(seeds), len(examples.inputs))
-    vectors = _started(network, plan.start, seeds, starts)
-    noise = randomness.generators(seeds, "noise", network.device)
-    batches = randomness.generators(seeds, "batches")
+    if stage is None:
+        stage = "continue" if plan.start.kind == "given" else "begin"
+    vectors = _started(network, plan.start, seeds, starts, stage)
+    noise = randomness.generators(seeds, "noise", network.device, stage)
+    batches = randomness.generators(seeds, "batches", stage=stage)
     records = records or {}
     seen: dict[str, list[Tensor]] = {name: [] for name in records}
     at: dict[str, list[int]] = {name: [] for name in records}
@@ -136,6 +142,7 @@ def train(
             network.shapes,
             plan,
             seeds,
+            stage,
             vectors,
             masks,
             tuple(examples),
@@ -223,7 +230,7 @@ def one_step(
     return vectors
 
 
-def _started(network: Network, start: Start, seeds: Sequence[int], starts: Tensor | None) -> Tensor:
+def _started(network: Network, start: Start, seeds: Sequence[int], starts: Tensor | None, stage: str) -> Tensor:
     if (starts is None) != (start.kind != "given"):
         rule = "needs starts" if start.kind == "given" else "takes no starts"
         raise ValueError(f"start.kind = {start.kind!r}: {rule}")
@@ -239,7 +246,7 @@ def _started(network: Network, start: Start, seeds: Sequence[int], starts: Tenso
     if start.radius is not None:
         vectors = project(vectors, start.radius)
     if start.noise_std > 0:
-        sources = randomness.generators(seeds, "start", network.device)
+        sources = randomness.generators(seeds, "start", network.device, stage)
         vectors = vectors + start.noise_std * randomness.normal(sources, vectors)
     return vectors
 
