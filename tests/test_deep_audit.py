@@ -41,7 +41,7 @@ def test_an_audit_that_measures_where_it_fits_would_fail_the_null() -> None:
         score = limits.linear_score(p, q)
         found.append(limits.mu_lower_bound(score(p), score(q), 0.9).mu)
         assert audit_samples(p, q, confidence=0.999).mu == 0.0
-    assert np.count_nonzero(found) >= 18
+    assert np.count_nonzero(found) >= 15
 
 
 @pytest.mark.statistical
@@ -51,13 +51,13 @@ def test_bounds_are_below_the_gaussian_truth_and_near_it(mu: float) -> None:
     direction = rng.normal(size=6)
     shift = mu * direction / np.linalg.norm(direction)
     p, q = rng.normal(size=(6000, 6)) + shift, rng.normal(size=(6000, 6))
-    found = audit_samples(p, q, epsilon=0.5, delta=0.01, confidence=1 - FALSE_ALARM)
+    found = audit_samples(p, q, epsilon=0.1, delta=0.01, confidence=1 - FALSE_ALARM)
     assert 0 < found.mu <= mu
-    assert found.delta <= gaussian_dp.delta(mu, 0.5)
+    assert found.delta <= gaussian_dp.delta(mu, 0.1)
     assert found.epsilon <= gaussian_dp.epsilon(mu, 0.01)
     assert found.estimated_mu == pytest.approx(mu, rel=0.15)
-    usual = audit_samples(p, q, epsilon=0.5, delta=0.01)
-    assert usual.delta > 0.3 * gaussian_dp.delta(mu, 0.5)
+    usual = audit_samples(p, q, epsilon=0.1, delta=0.01)
+    assert usual.delta > 0.3 * gaussian_dp.delta(mu, 0.1)
     assert 0.6 * mu < usual.mu < usual.most_mu
 
 

@@ -16,11 +16,13 @@ LEAST_RUNS = 5
 class StepsToUnlearn:
     """Per run (runs,): the step from which on the statistic stays within the margin; +inf where it never does.
 
-    target: mean over the retrained models; target_std: their spread; margin: as used; budget: the last step looked at.
-    median: over the runs, +inf when half of them are censored.
+    of_mean: the same of the mean curve over the runs, which wobbles less. target: mean over the retrained models;
+    target_std: their spread; margin: as used; budget: the last step looked at. median: over the runs, +inf when half of
+    them are censored.
     """
 
     steps: FloatArray
+    of_mean: float
     target: float
     target_std: float
     margin: float
@@ -69,8 +71,12 @@ def steps_to_unlearn(statistic: ArrayLike, steps: ArrayLike, retrained: ArrayLik
         raise ValueError(
             f"margin = {margin!r}: must be at least twice the standard error of the retrained mean, {2 * error:.3g}"
         )
-    within = np.abs(statistic - target) <= margin
-    # Within from here to the end: the reversed cumulative product.
-    stays = np.cumprod(within[:, ::-1], axis=1)[:, ::-1].astype(bool)
-    first = np.where(stays.any(axis=1), steps[np.argmax(stays, axis=1)], np.inf)
-    return StepsToUnlearn(first, target, spread, margin, float(steps[-1]))
+
+    def arrival(curves: FloatArray) -> FloatArray:
+        within = np.abs(curves - target) <= margin
+        # Within from here to the end: the reversed cumulative product.
+        stays = np.cumprod(within[:, ::-1], axis=1)[:, ::-1].astype(bool)
+        return np.where(stays.any(axis=1), steps[np.argmax(stays, axis=1)], np.inf)
+
+    of_mean = float(arrival(statistic.mean(axis=0, keepdims=True))[0])
+    return StepsToUnlearn(arrival(statistic), of_mean, target, spread, margin, float(steps[-1]))
