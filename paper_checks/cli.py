@@ -13,6 +13,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "certify": ("bounds.__main__", ("certify",), "certificate and noise for deleting one training point"),
     "compare": ("paper_checks.compare", (), "the noise and the steps every theory asks for, on one ridge problem"),
     "clipping": ("paper_checks.clipping_tables", (), "clipped fine-tuning: certified against exact, who wins where"),
+    "deep": ("torch_bridge.__main__", (), "the papers' experiments with networks: difficulty, clipping, audit"),
 }
 
 

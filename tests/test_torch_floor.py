@@ -34,6 +34,17 @@ def test_torch_is_imported_in_torch_bridge_alone(floor) -> None:
     assert not [str(path) for path in files if "torch" in imported(path.read_text())]
 
 
+def test_every_exported_name_is_found_at_its_home() -> None:
+    import torch_bridge
+
+    homes = [name for names in torch_bridge._HOMES.values() for name in names]
+    assert sorted(homes) == sorted(torch_bridge.__all__)
+    for name in torch_bridge.__all__:
+        assert getattr(torch_bridge, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        torch_bridge.nothing  # noqa: B018
+
+
 def test_torch_bridge_stands_below_the_court_and_the_gallery() -> None:
     for path in sorted((HOUSE / "torch_bridge").rglob("*.py")):
         assert not imported(path.read_text()) & {"paper_checks", "figures", "matplotlib"}, path
@@ -54,10 +65,17 @@ for name in ("linear", "bounds", "paper_checks"):
     for module in pkgutil.walk_packages(package.__path__, name + "."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+for name in ("statistics", "privacy_loss", "difficulty", "barriers", "unlearning_steps", "membership", "audit"):
+    importlib.import_module("torch_bridge." + name)
 try:
-    import torch_bridge
+    from torch_bridge import train
 except ImportError as error:
     print(error)
+from paper_checks import cli
+sys.exit(cli.main(["deep", "audit"]))
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=HOUSE, capture_output=True, text=True, check=True)
-    assert "pip install 'unlearncheck[torch]'" in done.stdout
+    done = subprocess.run([sys.executable, "-c", program], cwd=HOUSE, capture_output=True, text=True, check=False)
+    assert "pip install 'unlearncheck[torch]'" in done.stdout, done.stderr
+    # A command asks for it instead of showing a traceback.
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: `unlearncheck deep` needs torch")

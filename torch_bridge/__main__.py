@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -42,10 +41,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one experiment; exit status 2 for what cannot be run."""
     given = parser().parse_args(arguments)
-    if importlib.util.find_spec("torch") is None:
+    try:
+        import torch
+    except ImportError:
         print("error: `unlearncheck deep` needs torch: pip install 'unlearncheck[torch]'", file=sys.stderr)
         return 2
-    import torch
     from rich.console import Console
 
     from torch_bridge.experiments.store import Store, save_results

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,21 +95,19 @@ def run(settings: Settings, data_dir: str | None, store: Store) -> tuple[dict[st
         test_rows=settings.test_rows,
         device=settings.device,
     )
-    trained = store.stage("train", lambda tick: _train(problem, settings, tick))
+    trained = store.stage("train", partial(_train, problem, settings))
     losses = _privacy_losses(trained, problem, settings)
     scores = _scores(trained, problem, settings, losses["used"].values)
     groups = np.stack(
         [difficulty.equal_groups(scores[name], size=settings.group_size, groups=settings.groups) for name in SCORES]
     )
     flat = groups.reshape(-1, settings.group_size)
-    oracles = store.stage("retrain", lambda tick: _retrain(problem, settings, flat, tick))
+    oracles = store.stage("retrain", partial(_retrain, problem, settings, flat))
     unlearned = {
-        name: store.stage(
-            f"unlearn_{name}", lambda tick, name=name: _unlearn(problem, settings, flat, trained, name, tick)
-        )
+        name: store.stage(f"unlearn_{name}", partial(_unlearn, problem, settings, flat, trained, name))
         for name in ALGORITHMS
     }
-    lines = store.stage("barriers", lambda tick: _barriers(problem, settings, flat, trained, oracles, unlearned, tick))
+    lines = store.stage("barriers", partial(_barriers, problem, settings, flat, trained, oracles, unlearned))
     return _report(problem, settings, losses, scores, groups, trained, oracles, unlearned, lines)
 
 
@@ -326,8 +325,8 @@ def _report(
         "privacy_loss_variants": np.stack([losses[name].values for name in losses]),
     }
     arrays |= {f"score_{name}": values for name, values in scores.items()}
-    for name, found in barriers.items():
-        arrays[f"barrier_chord_{name}"], arrays[f"barrier_change_{name}"] = found.above_chord, found.change
+    for name, both in barriers.items():
+        arrays[f"barrier_chord_{name}"], arrays[f"barrier_change_{name}"] = both.above_chord, both.change
         # The lines of the groups found by privacy loss, mean over seeds.
         arrays[f"line_{name}"] = lines[name].reshape(len(lines[name]), *shape, len(SETS))[:, 0].mean(axis=2)
     numbers: dict[str, Any] = {

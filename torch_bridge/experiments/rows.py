@@ -44,8 +44,14 @@ def train_rows(
     records : given the rows of a piece, what to measure on them.
     """
     pieces = [slice(first, min(first + at_once, len(seeds))) for first in range(0, len(seeds), at_once)]
-    vectors, values, steps = [], [], {}
+    vectors: list[Tensor] = []
+    values: list[dict[str, Tensor]] = []
+    steps: dict[str, NDArray[np.int64]] = {}
     for number, piece in enumerate(pieces):
+
+        def report(done: int, total: int, before: int = number) -> None:
+            tick(before * total + done, len(pieces) * total)
+
         run = train(
             network,
             examples,
@@ -54,7 +60,7 @@ def train_rows(
             starts=None if starts is None else starts[piece],
             members=None if members is None else members[piece],
             records=None if records is None else records(piece),
-            progress=lambda done, total, number=number: tick(number * total + done, len(pieces) * total),
+            progress=report,
         )
         vectors.append(run.vectors)
         values.append(run.records)

@@ -1,0 +1,110 @@
+"""The experiments as commands: at smoke scale they run, resume, say what they are, and refuse what they cannot do."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from paper_checks import cli
+from torch_bridge.experiments import store
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+def run(results: Path, *words: str) -> int:
+    return cli.main(["deep", *words, "--scale", "smoke", "--threads", "1", "--out", str(results)])
+
+
+def loaded(results: Path, name: str) -> tuple[dict, dict]:
+    numbers = json.loads((results / f"{name}.json").read_text())
+    with np.load(results / f"{name}.npz", allow_pickle=False) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    for key, (kind, shape) in numbers["arrays"].items():
+        assert (str(arrays[key].dtype), list(arrays[key].shape)) == (kind, shape)
+    assert set(arrays) == set(numbers["arrays"])
+    assert numbers["command"].startswith("unlearncheck deep ")
+    assert str(results) not in json.dumps(numbers)  # no folder of this machine in the file
+    return numbers, arrays
+
+
+def test_difficulty(results: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(results, "difficulty") == 0
+    printed = capsys.readouterr().out
+    assert "steps to unlearn against privacy loss, rank correlation" in printed
+    numbers, arrays = loaded(results, "difficulty_smoke")
+    # What any measurement must show: random groups are as easy as any, and hard ones are forgotten by retraining.
+    oracle = arrays["oracle_confidence"].mean(axis=2)
+    assert oracle[0, 0] > oracle[0, -1] + 0.2
+    assert numbers["score_correlations"]["average_gradient_norm~privacy_loss"]["value"] > 0.7
+    assert abs(numbers["score_correlations"]["random~privacy_loss"]["value"]) < 0.2
+    assert "not a bound" in numbers["privacy_loss"]["bias"]
+    assert (arrays["barrier_chord_original"] >= 0).all()
+    before = (results / "difficulty_smoke.json").read_text()
+    # All stages are kept: the second run only reads them, and says the same.
+    assert run(results, "difficulty") == 0
+    again = json.loads((results / "difficulty_smoke.json").read_text())
+    first = json.loads(before)
+    assert again["seconds"]["this_command"] < 0.5 * first["seconds"]["this_command"] + 1
+    for name in ("scores", "algorithms", "barriers", "seconds"):
+        again[name].pop("this_command", None) if isinstance(again[name], dict) else None
+        first[name].pop("this_command", None) if isinstance(first[name], dict) else None
+        assert again[name] == first[name]
+
+
+def test_commands_refuse(results: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(results, "difficulty", "--data", "cifar10") == 2
+    assert "data_dir = None: 'cifar10' needs the folder" in capsys.readouterr().err
+    assert run(results, "difficulty", "--net", "cifar") == 2
+    assert "needs rows of 3 x 32 x 32 pixels" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(results, "nothing")
+    assert "invalid choice" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------- the store
+
+
+def test_a_stage_is_computed_once_and_settings_name_the_folder(tmp_path: Path) -> None:
+    calls = []
+
+    def compute(tick: store.Tick) -> dict:
+        tick(1, 2)
+        calls.append(1)
+        return {"a": np.arange(3)}
+
+    for settings, expected in (({"x": 1}, 1), ({"x": 1}, 1), ({"x": 2}, 2)):
+        arrays = store.Store(tmp_path, "e", settings).stage("one", compute)
+        np.testing.assert_array_equal(arrays["a"], [0, 1, 2])
+        assert len(calls) == expected
+    damaged = next(tmp_path.glob("*/one.npz"))
+    damaged.write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"one\.npz: must be an undamaged stage file"):
+        [store.Store(tmp_path, "e", {"x": x}).stage("one", compute) for x in (1, 2)]
+
+
+def test_an_interrupted_stage_leaves_nothing_behind(tmp_path: Path) -> None:
+    def stop(tick: store.Tick) -> dict:
+        raise KeyboardInterrupt
+
+    kept = store.Store(tmp_path, "e", {})
+    with pytest.raises(KeyboardInterrupt):
+        kept.stage("one", stop)
+    assert not list(tmp_path.rglob("*.npz*"))
+
+
+def test_numbers_are_written_plainly(tmp_path: Path) -> None:
+    numbers = {"a": np.float64(1 / 3), "b": [np.inf, -np.inf, np.nan], "c": (np.int64(3), True, None, "x")}
+    paths = store.save_results(tmp_path, "r", numbers, {"v": np.ones(2), "i": np.arange(2, dtype=np.int32)})
+    found = json.loads(paths[0].read_text())
+    assert found["a"] == 0.333333
+    assert found["b"] == ["inf", "-inf", None]
+    assert found["c"] == [3, True, None, "x"]
+    assert found["arrays"] == {"v": ["float32", [2]], "i": ["int32", [2]]}
+    with pytest.raises(TypeError, match="cannot be written"):
+        store.save_results(tmp_path, "r", {"a": object()}, {})
