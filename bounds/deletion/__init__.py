@@ -2,5 +2,17 @@
 
 from .calibrate import SHARES, calibrate
 from .certificate import METHODS, Certificate, certify, certify_each
+from .requests import REQUEST_METHODS, calibrate_requests, certify_requests, certify_requests_each
 
-__all__ = ["METHODS", "SHARES", "Certificate", "calibrate", "certify", "certify_each"]
+__all__ = [
+    "METHODS",
+    "REQUEST_METHODS",
+    "SHARES",
+    "Certificate",
+    "calibrate",
+    "calibrate_requests",
+    "certify",
+    "certify_each",
+    "certify_requests",
+    "certify_requests_each",
+]
