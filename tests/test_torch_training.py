@@ -90,9 +90,11 @@ def test_langevin_converts_the_temperature() -> None:
 def test_one_cycle_rises_and_falls_linearly() -> None:
     sizes = np.array(one_cycle(8, 0.4))
     np.testing.assert_allclose(sizes[:2], [0.2, 0.4])
-    np.testing.assert_allclose(np.diff(sizes[1:]), -0.4 / 6)
-    assert sizes[-1] == pytest.approx(0.0, abs=1e-15)
-    assert len(one_cycle(1, 0.1)) == 1
+    np.testing.assert_allclose(np.diff([*sizes[1:], 0.0]), -0.4 / 7)
+    assert sizes.min() > 0.0
+    for steps in (0, 1, 2, 3, 50):
+        assert len(one_cycle(steps, 0.1)) == steps
+    assert one_cycle(1, 0.1) == (0.1,)
 
 
 # -------------------------------------------------------------------------------------------- runs side by side

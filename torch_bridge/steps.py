@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bounds._checks import array, number
+from bounds._checks import array, count, number
 
 Levels = float | Sequence[float]
 
@@ -95,13 +95,13 @@ def project(vectors: Tensor, radius: float) -> Tensor:
     return vectors * factors.to(vectors.dtype)
 
 
-def one_cycle(steps: int, peak: float, *, warm_up: float = 0.25, final: float = 0.0) -> tuple[float, ...]:
-    """Step sizes that rise linearly to `peak` over the share `warm_up` of the steps, then fall linearly to `final`."""
+def one_cycle(steps: int, peak: float, *, warm_up: float = 0.25) -> tuple[float, ...]:
+    """Step sizes that rise linearly to `peak` over the share `warm_up` of the steps, then fall, to 0 after the last."""
     peak, warm_up = number("peak", peak, "(0, inf)"), number("warm_up", warm_up, "[0, 1]")
-    rising = max(1, round(warm_up * steps))
-    up = [peak * (t + 1) / rising for t in range(min(rising, steps))]
-    falling = steps - len(up)
-    return (*up, *(peak + (final - peak) * (t + 1) / falling for t in range(falling)))
+    rising = min(max(1, round(warm_up * count("steps", steps))), steps)
+    falling = steps - rising
+    up = (peak * (t + 1) / rising for t in range(rising))
+    return (*up, *(peak * (falling - t) / (falling + 1) for t in range(falling)))
 
 
 def _at(levels: Levels, step: int) -> float:
