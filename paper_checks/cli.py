@@ -10,6 +10,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "verify": ("paper_checks.__main__", (), "put the theorems on trial and write the report"),
     "replay": ("paper_checks.__main__", ("replay",), "run a saved counterexample again"),
     "falsify": ("paper_checks.falsify_command", (), "search for a counterexample to a bound of your own"),
+    "power": ("paper_checks.power", (), "how many wrong bounds the search refutes, how fast, and no right one"),
     "certify": ("bounds.__main__", ("certify",), "certificate and noise for deleting one training point"),
     "compare": ("paper_checks.compare", (), "the noise and the steps every theory asks for, on one ridge problem"),
     "clipping": ("paper_checks.clipping_tables", (), "clipped fine-tuning: certified against exact, who wins where"),

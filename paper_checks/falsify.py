@@ -6,6 +6,8 @@ import math
 import time
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from . import families
 from .families.base import Family
 from .pool import pool
@@ -75,7 +77,8 @@ def _search(
     scheduler: str | None,
 ) -> Evidence:
     tally, number, doubts = Tally(), 0, 0
-    with pool(jobs, backend, scheduler, promise, family) as parallel:
+    # Matrices are small here: threads inside the linear algebra only get in each other's way.
+    with threadpool_limits(1), pool(jobs, backend, scheduler, promise, family) as parallel:
         clock = Clock.start(seconds, trials)
         while True:
             for found in run_tasks(tasks_of_round(promise, family, clock, seed, number, tally), parallel):

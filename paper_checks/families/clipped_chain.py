@@ -30,7 +30,7 @@ from linear.scalar_chain import ChainValue, threshold_policy_value
 
 from ..verdict import Truth
 from .base import Family, register
-from .contractive import rounder_numbers
+from .contractive import rounder_numbers, usual
 
 Array = NDArray[np.float64]
 
@@ -303,7 +303,7 @@ class Clipped(Family):
         return np.log(np.maximum(parts, 1e-12))
 
     def with_coordinates(self, instance: ClippedChain, coordinates: Array) -> ClippedChain:
-        radius, clip, product, noise, epsilon = (float(x) for x in np.exp(np.clip(coordinates, -27.0, 27.0)))
+        radius, clip, product, noise, epsilon = (float(x) for x in np.exp(np.clip(coordinates, -20.0, 20.0)))
         return replace(
             instance,
             radius=radius,
@@ -323,7 +323,7 @@ class Clipped(Family):
             step_size=strategies.sampled_from([1.0, 0.5, 0.125]),
             penalty=strategies.one_of(strategies.just(0.0), strategies.floats(0.01, 0.95)),
             steps=strategies.integers(1, 5),
-            epsilon=strategies.floats(0.0, 4.0),
+            epsilon=strategies.floats(0.0, 4.0).map(usual),
             kind=strategies.just("drawn"),
         )
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies
@@ -27,6 +28,8 @@ Array = NDArray[np.float64]
 
 # The scalar recursions add and multiply positive numbers only: a few roundings per step.
 _ROUNDING = 2.0**-50
+# Below it a drawn number becomes zero: what underflows in a bound's arithmetic is no mistake worth finding.
+_TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +225,13 @@ def rounder_numbers(value: float, *, first: tuple[float, ...] = (1.0, 0.0)) -> l
     candidates = list(dict.fromkeys([*first, 2.0, 0.5, float(f"{value:.0e}"), float(f"{value:.1e}")]))
     # Only strictly preferred candidates: a shrink that could return to where it was would never end.
     return candidates[: candidates.index(value)] if value in candidates else candidates
+
+
+def usual(value: Any) -> Any:
+    """The number (or array) itself; zero where it is so small that its square could be lost to underflow."""
+    return (
+        np.where(np.abs(value) < _TINY, 0.0, value) if isinstance(value, np.ndarray) else value * (abs(value) >= _TINY)
+    )
 
 
 class Contractive(Family):

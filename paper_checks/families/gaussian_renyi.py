@@ -27,13 +27,15 @@ from linear.gaussian_renyi import gaussian_renyi
 
 from ..verdict import Truth
 from .base import Family, register
-from .contractive import rounder_numbers
+from .contractive import rounder_numbers, usual
 
 Array = NDArray[np.float64]
 
 INFINITE = Truth(math.inf, math.inf)
 _PRECISIONS = tuple(2**k for k in range(7, 13))  # bits
 _WANTED_BITS = 60
+# A local search does not go where float64 loses the covariance.
+_ILL_CONDITIONED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +280,7 @@ class GaussianRenyi(Family):
 
     def with_coordinates(self, instance: GaussianTriple, coordinates: Array) -> GaussianTriple:
         size = len(instance.p.mean)
-        order = 1 + math.exp(min(max(float(coordinates[0]), -10.0), 10.0))
+        order = 1 + math.exp(min(max(float(coordinates[0]), -5.0), 5.0))
         p, q, r = (_law(block, size) for block in np.split(coordinates[1:], 3))
         return GaussianTriple(p, q, r, order, "local search")
 
@@ -290,7 +292,7 @@ class GaussianRenyi(Family):
 def triples(draw: strategies.DrawFn) -> GaussianTriple:
     """Triples of up to three dimensions: on a line with one covariance (attaining included), or three laws at will."""
     size = draw(strategies.integers(1, 3))
-    coordinate = strategies.one_of(strategies.integers(-4, 4).map(float), strategies.floats(-10, 10))
+    coordinate = strategies.one_of(strategies.integers(-4, 4).map(float), strategies.floats(-10, 10)).map(usual)
     scale = strategies.one_of(strategies.sampled_from([1.0, 2.0, 0.5]), strategies.floats(0.1, 5.0))
     order = draw(strategies.one_of(strategies.sampled_from([2.0, 1.5, 4.0]), strategies.floats(1.01, 30.0)))
 
@@ -301,7 +303,7 @@ def triples(draw: strategies.DrawFn) -> GaussianTriple:
         factor = np.diag(draw(strategies.lists(scale, min_size=size, max_size=size)))
         below = np.tril_indices(size, -1)
         count = len(below[0])
-        factor[below] = draw(strategies.lists(strategies.floats(-1, 1), min_size=count, max_size=count))
+        factor[below] = draw(strategies.lists(strategies.floats(-1, 1).map(usual), min_size=count, max_size=count))
         return factor @ factor.T
 
     p, end = GaussianLaw(mean(), cov()), mean()
@@ -314,9 +316,12 @@ def _law(block: Array, size: int) -> GaussianLaw:
     factor = np.zeros((size, size))
     factor[np.tril_indices(size)] = block[size:]
     diagonal = np.diag_indices(size)
-    factor[diagonal] = np.exp(np.clip(factor[diagonal], -10, 10))
+    factor[diagonal] = np.exp(np.clip(factor[diagonal], -3, 3))
     cov = factor @ factor.T
-    return GaussianLaw(block[:size].copy(), (cov + cov.T) / 2)
+    eigenvalues = np.linalg.eigvalsh(cov)
+    if eigenvalues[0] < _ILL_CONDITIONED * eigenvalues[-1]:
+        raise ValueError("cov: too close to singular for bounds computed in float64 to mean anything")
+    return GaussianLaw(np.clip(usual(block[:size]), -1e3, 1e3), (cov + cov.T) / 2)
 
 
 register(GaussianRenyi())

@@ -29,7 +29,7 @@ from linear.scalar_path import ScalarPath, joint_path_renyi, path_log_moment
 from ..verdict import Truth
 from ._path_recursion import linear_gaps
 from .base import Family, register
-from .contractive import rounder_numbers
+from .contractive import rounder_numbers, usual
 from .gaussian_renyi import outward, with_finite_end
 
 Array = NDArray[np.float64]
@@ -271,9 +271,9 @@ def _zero_first(value: float) -> list[float]:
 @strategies.composite
 def paths(draw: strategies.DrawFn) -> PathInstance:
     """Chains of up to five steps: constant, linear or (rarely, they are slow) bounded gaps."""
-    number = strategies.one_of(strategies.integers(-2, 2).map(float), strategies.floats(-3, 3))
-    slope = strategies.one_of(strategies.just(0.0), strategies.floats(-0.5, 0.5))
-    factor = strategies.one_of(strategies.sampled_from([0.0, 1.0, 0.5]), strategies.floats(-1, 1))
+    number = strategies.one_of(strategies.integers(-2, 2).map(float), strategies.floats(-3, 3)).map(usual)
+    slope = strategies.one_of(strategies.just(0.0), strategies.floats(-0.5, 0.5)).map(usual)
+    factor = strategies.one_of(strategies.sampled_from([0.0, 1.0, 0.5]), strategies.floats(-1, 1)).map(usual)
     bounded = draw(strategies.integers(0, 19)) == 19
     row = strategies.tuples(factor, number, slope, number)
     return chain(
@@ -281,7 +281,7 @@ def paths(draw: strategies.DrawFn) -> PathInstance:
         order=draw(strategies.one_of(strategies.sampled_from([2.0, 1.5, 4.0]), strategies.floats(1.05, 8.0))),
         power=draw(strategies.one_of(strategies.sampled_from([2.0, 6.0, 1e12]), strategies.floats(1.1, 100.0))),
         noise_std=draw(strategies.one_of(strategies.just(1.0), strategies.floats(0.1, 10.0))),
-        start=(draw(number), draw(strategies.one_of(strategies.just(0.0), strategies.floats(0.0, 2.0)))),
+        start=(draw(number), draw(strategies.one_of(strategies.just(0.0), strategies.floats(0.0, 2.0)).map(usual))),
         gap_bound=draw(strategies.floats(0.2, 0.8)) if bounded else math.inf,
         kind="drawn",
     )
@@ -332,11 +332,11 @@ class Path(Family):
 
     def with_coordinates(self, instance: PathInstance, coordinates: Array) -> PathInstance:
         count = 4 if instance.linear else 5
-        order, power, noise_std, start_std, *bound = np.exp(np.clip(coordinates[:count], -30, 30)).tolist()
+        order, power, noise_std, start_std, *bound = np.exp(np.clip(coordinates[:count], -12, 30)).tolist()
         columns = dict(zip(_COLUMNS, np.split(coordinates[count + 1 :], 4), strict=True))
         for name, values in columns.items():
             # What was exactly zero stays so: a gap that does not depend on the position keeps its kind.
-            columns[name] = np.where(getattr(instance, name) == 0, 0.0, values)
+            columns[name] = np.where(getattr(instance, name) == 0, 0.0, np.clip(usual(values), -1e6, 1e6))
         return replace(
             instance,
             **columns,
@@ -344,7 +344,7 @@ class Path(Family):
             order=1 + max(order, 1e-6),
             power=1 + max(power, 1e-3),
             noise_std=noise_std,
-            start_mean=float(coordinates[count]),
+            start_mean=float(np.clip(usual(float(coordinates[count])), -1e6, 1e6)),
             start_std=start_std if instance.start_std > 0 else 0.0,
             gap_bound=bound[0] if bound else math.inf,
             kind="local search",

@@ -26,7 +26,7 @@ from linear.enclosure import enclose_deletion
 
 from ..verdict import Truth
 from .base import Family, register
-from .contractive import rounder_numbers
+from .contractive import rounder_numbers, usual
 
 Direction = Literal["forward", "reverse", "both"]
 
@@ -361,7 +361,7 @@ def simplify(instance: RidgeInstance) -> Iterator[RidgeInstance]:
 def deletions(draw: strategies.DrawFn) -> RidgeInstance:
     """Deletions from problems of up to four rows, three features and two outputs, few steps; learning may be noiseless."""
     n, p, outputs = (draw(strategies.integers(1, most)) for most in (4, 3, 2))
-    number = strategies.one_of(strategies.integers(-5, 5).map(float), strategies.floats(-20, 20))
+    number = strategies.one_of(strategies.integers(-5, 5).map(float), strategies.floats(-20, 20)).map(usual)
     scale = strategies.one_of(strategies.sampled_from([1.0, 0.5, 0.1]), strategies.floats(0.01, 5.0))
 
     def matrix(columns: int) -> NDArray[np.float64]:
@@ -376,7 +376,9 @@ def deletions(draw: strategies.DrawFn) -> RidgeInstance:
         learn_noise=draw(strategies.one_of(strategies.just(0.0), scale)),
         unlearn_noise=draw(scale),
     )
-    epsilon = draw(strategies.one_of(strategies.sampled_from([1.0, 0.1, 10.0]), strategies.floats(0.0, 100.0)))
+    epsilon = draw(
+        strategies.one_of(strategies.sampled_from([1.0, 0.1, 10.0]), strategies.floats(0.0, 100.0)).map(usual)
+    )
     delta_s = 10.0 ** -draw(strategies.integers(1, 12))
     return RidgeInstance(problem, schedule, draw(strategies.integers(0, n - 1)), epsilon, delta_s, "drawn")
 
@@ -421,10 +423,11 @@ class Ridge(Family):
 
     def with_coordinates(self, instance: RidgeInstance, coordinates: NDArray[np.float64]) -> RidgeInstance:
         shape, outputs = instance.problem.features.shape, instance.problem.targets.shape
-        ridge, step, learn, unlearn, epsilon = np.exp(np.clip(coordinates[:5], -20, 20))
+        ridge, step, learn, unlearn, epsilon = np.exp(np.clip(coordinates[:5], -16, 16))
         cut = 5 + shape[0] * shape[1]
+        entries = np.clip(usual(coordinates[5:]), -1e6, 1e6)
         problem = linear.RidgeProblem(
-            coordinates[5:cut].reshape(shape), coordinates[cut:].reshape(outputs), ridge=ridge
+            entries[: cut - 5].reshape(shape), entries[cut - 5 :].reshape(outputs), ridge=ridge
         )
         schedule = replace(
             instance.schedule,
