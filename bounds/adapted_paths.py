@@ -1,0 +1,257 @@
+"""Adapted shifts for a deletion from ridge: the law of the whole shifted path, exactly, for many points at once.
+
+Learning multiplies by M = I - eta H, the reference and all of unlearning by A = I - eta H_, M = A - eta x x'. The plan is
+the certainty-equivalent one (`bounds.adapted_linear`): with V_k the covariance that the noise of steps >= k leaves at the
+end and G_k the predicted final gap, the shift is sig_k^2 Phi_{k+1}' g_k, g_k = V_k^{-1} G_k, which ends at no gap. g is a
+martingale (derived here): g_{k+1} = g_k + V_{k+1}^{-1} N_k xi_k, N_k = -sig_k A^K (A^n - M^n), n = T-1-k.
+
+So along the path the innovations of the reference chain are eta = xi + S'g(xi), S_k = sig_k Phi_{k+1}: the shifted path Y
+and the reference path X' are two Gaussian laws, N(s, (I+R)(I+R)') and N(0, I) per column, R strictly causal, and Y ends
+where X ends. Both directions of the hockey-stick between the end points are at most that between the paths.
+
+Two economies, both plans or errors that are accounted for. (1) The plan looks at the noise only at some instants, in
+geometric progression of the steps left: a valid plan that wants a little more budget. (2) Innovations that matter to no
+digit are left uncorrected: the end point is then off in total variation by at most half the root of what correcting them
+in the last block would cost (Pinsker), which is returned and must be added to delta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bounds._gaussian_ratio import GaussianRatio
+
+Array = NDArray[np.float64]
+
+BLOCKS = 8
+_DROPPED = 1e-19  # cost of the innovations left uncorrected, over all columns
+_NOISE_FLOOR = 1e-15  # of an eigenvalue, relative to the largest, below which it is rounding
+_EQUAL = 1e-9  # |variance - 1| that counts as none; the error is accounted for
+
+
+@dataclass(frozen=True)
+class Deletions:
+    """What the plan needs to know of m deletions, in coordinates where the reference step is diagonal.
+
+    factors, full_factors : (m, d), eigenvalues of A and of M. row : (m, d), x in the eigenbasis of A. overlap :
+    (m, d, d), A's eigenbasis (rows) against M's. gap : (m, d, C), E X_T - E X'_T at the end of learning.
+    """
+
+    step_size: float
+    learn_steps: int
+    unlearn_steps: int
+    learn_noise: float
+    unlearn_noise: float
+    factors: Array
+    full_factors: Array
+    row: Array
+    overlap: Array
+    gap: Array
+
+
+@dataclass(frozen=True)
+class PathLaws:
+    """m pairs (shifted path, reference path), the budget's law, and what was left out.
+
+    ratio : likelihood ratio of the paths. left_out : (m,), in total variation. budget : (m,), E[B]. weights, pulls,
+    base : B = base + sum_j weights_j |zeta_j|^2 + 2 sum_j <pulls_j, zeta_j>, zeta_j standard normal in C columns; pulls
+    (m, q) holds the norms.
+    """
+
+    ratio: GaussianRatio
+    left_out: Array
+    weights: Array
+    pulls: Array
+    base: Array
+
+    @property
+    def budget(self) -> Array:
+        """E[B]."""
+        total: Array = self.base + self.ratio.columns * self.weights.sum(1)
+        return total
+
+
+def instants(learn_steps: int, unlearn_steps: int, blocks: int) -> NDArray[np.intp]:
+    """Steps at which the plan takes stock, the first 0 and the last learn_steps - 1 (the last innovation is before)."""
+    last = max(learn_steps - 1, 0)
+    if blocks >= last + 1:
+        return np.arange(last + 1)
+    left = np.geomspace(learn_steps + unlearn_steps, unlearn_steps + 1, blocks)
+    starts = np.round(learn_steps + unlearn_steps - left).astype(int)
+    return np.unique(np.concatenate([[0], np.clip(starts, 0, last), [last]]))
+
+
+def path_laws(deletions: Deletions, blocks: int = BLOCKS) -> PathLaws:
+    """The laws under the plan that takes stock `blocks` times (more where there are few steps), see the module."""
+    plan = _Plan(deletions, instants(deletions.learn_steps, deletions.unlearn_steps, blocks))
+    return plan.laws()
+
+
+def _quotient(top: Array, bottom: Array) -> Array:
+    """top / bottom with 0/0 = 0 and x/0 infinite."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(top == 0, 0.0, top / bottom)
+
+
+def _scaled(left: Array, matrix: Array, right: Array) -> Array:
+    return left[:, :, None] * matrix * right[:, None, :]
+
+
+class _Plan:
+    """One plan for m deletions; block b is steps starts[b] .. starts[b+1]-1, the last reaches to the end."""
+
+    def __init__(self, deletions: Deletions, starts: NDArray[np.intp]) -> None:
+        self.of = deletions
+        self.starts = starts
+        of = deletions
+        self.decay = of.factors**of.unlearn_steps
+        gains = np.zeros((of.learn_steps + 1, *of.factors.shape))
+        powers = np.ones_like(of.factors)
+        for n in range(of.learn_steps):
+            gains[n + 1] = gains[n] + powers**2
+            powers = powers * of.factors
+        unlearned = np.zeros_like(of.factors)
+        powers = np.ones_like(of.factors)
+        for _ in range(of.unlearn_steps):
+            unlearned = unlearned + powers**2
+            powers = powers * of.factors
+        # V at the start of every block; zero after the last
+        learned = of.learn_noise**2 * self.decay**2
+        left = [learned * gains[of.learn_steps - start] + of.unlearn_noise**2 * unlearned for start in starts]
+        self.variance = [*left, np.zeros_like(left[0])]
+        # spent in a block, without cancellation where it is all learning
+        self.spent = [
+            learned * (gains[of.learn_steps - a] - gains[of.learn_steps - b]) for a, b in zip(starts, starts[1:])
+        ] + [left[-1]]
+
+    def laws(self) -> PathLaws:
+        of = self.of
+        points, dimensions = of.factors.shape
+        columns = of.gap.shape[2]
+        whitened = _quotient(self.decay[:, :, None] * of.gap, np.sqrt(self.variance[0])[:, :, None])
+        vacuous = ~np.all(np.isfinite(whitened), axis=(1, 2))
+        base = np.where(vacuous, np.inf, np.sum(whitened**2, axis=(1, 2)))
+        whitened = np.where(np.isfinite(whitened), whitened, 0.0)
+        last = len(self.starts) - 1
+        if last == 0 or of.learn_noise == 0:
+            empty = np.zeros((points, 0))
+            return PathLaws(GaussianRatio(empty, empty, base, columns), np.zeros(points), empty, empty, base)
+        factors, tilts, dropped = self._innovations()
+        width = [part.shape[2] for part in factors]
+        ends = np.cumsum([0, *width])
+        size = int(ends[-1])
+        # gram: sum_b G_b' dV_b G_b; causal: Z'R; pulled: R's; seen: Z's
+        gram, causal = np.zeros((points, size, size)), np.zeros((points, size, size))
+        pulled, seen = np.zeros((points, size, columns)), np.zeros((points, size, columns))
+        known = np.zeros((points, dimensions, 0))
+        for b in range(last + 1):
+            share = np.sqrt(_quotient(self.spent[b], self.variance[0]))
+            start = share[:, :, None] * whitened
+            spent = np.sqrt(self.spent[b])
+            if b > 0:
+                steps = spent[:, :, None] * known
+                gram[:, : ends[b], : ends[b]] += steps.transpose(0, 2, 1) @ steps
+                pulled[:, : ends[b]] += steps.transpose(0, 2, 1) @ start
+            if b < last:
+                block = slice(ends[b], ends[b + 1])
+                tilt = tilts[b].transpose(0, 2, 1)
+                seen[:, block] = tilt @ _quotient(whitened, np.sqrt(self.variance[0])[:, :, None])
+                if b > 0:
+                    causal[:, block, : ends[b]] = tilt @ known
+                root = np.sqrt(self.variance[b + 1])
+                known = np.concatenate([known, _quotient(factors[b], root[:, :, None])], axis=2)
+        return self._assemble(gram, causal, pulled, seen, base, dropped, columns)
+
+    def _innovations(self) -> tuple[list[Array], list[Array], Array]:
+        """Per block, whitened by the V after it: factors (m, d, r) of the innovation, its tilts (m, d, r), the cost left.
+
+        The tilt is the covariance of the block's noise, as the end point sees it, with the innovation's coordinates.
+        """
+        of = self.of
+        points, dimensions = of.factors.shape
+        last = len(self.starts) - 1
+        squares = [np.zeros((points, dimensions, dimensions)) for _ in range(last)]
+        crosses = [np.zeros((points, dimensions, dimensions)) for _ in range(last)]
+        gap = np.zeros((points, dimensions, dimensions))  # A^n - M^n, rows in A's basis, columns in M's
+        powers, arrived = np.ones_like(of.factors), np.einsum("mij,mi->mj", of.overlap, of.row)
+        for n in range(of.learn_steps):
+            step = of.learn_steps - 1 - n
+            block = int(np.searchsorted(self.starts, step, side="right")) - 1
+            if n > 0 and block < last:
+                turned = gap.transpose(0, 2, 1)
+                squares[block] += gap @ turned
+                crosses[block] -= powers[:, :, None] * (of.overlap @ turned)
+            gap = of.factors[:, :, None] * gap + of.step_size * of.row[:, :, None] * arrived[:, None, :]
+            powers, arrived = powers * of.factors, arrived * of.full_factors
+        scale = of.learn_noise * self.decay
+        factors, tilts = [], []
+        cost = np.zeros(points)
+        columns = of.gap.shape[2]
+        allowed = _DROPPED / (columns * last)
+        for b in range(last):
+            weight = _quotient(scale, np.sqrt(self.variance[b + 1]))
+            values, vectors = np.linalg.eigh(_scaled(weight, squares[b], weight))
+            values = np.maximum(values, 0.0)
+            # ascending: what may be dropped comes first
+            late = np.einsum("mij,mi->mj", vectors**2, _quotient(self.variance[b + 1], self.variance[last]))
+            costs = np.cumsum(values * late, axis=1)
+            keep = dimensions - int(np.min(np.sum(costs <= allowed, axis=1)))
+            floor = values[:, -1:] * _NOISE_FLOOR**2
+            keep = max(1, min(keep, int(np.max(np.sum(values > floor, axis=1), initial=0))))
+            if keep < dimensions:
+                cost += columns * costs[:, dimensions - keep - 1]
+            root = np.sqrt(values[:, -keep:])
+            vectors = vectors[:, :, -keep:]
+            factors.append(vectors * root[:, None, :])
+            turned = scale[:, :, None] * (crosses[b] @ ((scale * _quotient(weight, scale))[:, :, None] * vectors))
+            tilts.append(_quotient(turned, np.broadcast_to(root[:, None, :], turned.shape)))
+        return factors, tilts, cost
+
+    def _assemble(
+        self, gram: Array, causal: Array, pulled: Array, seen: Array, base: Array, dropped: Array, columns: int
+    ) -> PathLaws:
+        """Eigenvalues of the paths' covariance, in the span of the innovations and of what they move."""
+        size = gram.shape[1]
+        budget_weights, basis = np.linalg.eigh(gram)
+        budget_pulls = np.linalg.norm(basis.transpose(0, 2, 1) @ pulled, axis=2)
+        rest = gram - causal.transpose(0, 2, 1) @ causal
+        values, turn = np.linalg.eigh(0.5 * (rest + rest.transpose(0, 2, 1)))
+        floor = _NOISE_FLOOR * np.maximum(budget_weights[:, -1:], 1e-300)
+        kept = values > floor
+        dropped = dropped + columns * np.sum(np.where(kept, 0.0, np.maximum(values, floor)), axis=1)
+        root = np.sqrt(np.where(kept, values, 0.0))
+        # what the innovations move outside themselves: J = root turn'
+        move = root[:, :, None] * turn.transpose(0, 2, 1)
+        outside = turn.transpose(0, 2, 1) @ (pulled - causal.transpose(0, 2, 1) @ seen)
+        outside = np.where(kept[:, :, None], outside / np.where(kept, root, 1.0)[:, :, None], 0.0)
+        cross = (np.eye(size) + causal) @ move.transpose(0, 2, 1)
+        inner = causal + causal.transpose(0, 2, 1) + causal @ causal.transpose(0, 2, 1)
+        lower = move @ move.transpose(0, 2, 1)
+        excess = np.concatenate(
+            [np.concatenate([inner, cross], axis=2), np.concatenate([cross.transpose(0, 2, 1), lower], axis=2)], axis=1
+        )
+        variances, frame = np.linalg.eigh(excess)
+        shift = frame.transpose(0, 2, 1) @ np.concatenate([seen, outside], axis=1)
+        squares = np.sum(shift**2, axis=2)
+        plain = np.maximum(base - squares.sum(1), 0.0)
+        ratio, merged = _merge(GaussianRatio(squares, np.maximum(variances, -1 + 1e-15), plain, columns))
+        left_out = 0.5 * np.sqrt(dropped) + merged
+        return PathLaws(ratio, left_out, np.maximum(budget_weights, 0.0), budget_pulls, base)
+
+
+def _merge(ratio: GaussianRatio) -> tuple[GaussianRatio, Array]:
+    """The law with variances next to 1 set to 1, and by how much that moves it in total variation.
+
+    KL(N(0, 1+x) || N(0, 1)) = (x - log(1+x)) / 2 <= x^2 / 4 + O(x^3), so by Pinsker sqrt(C sum x^2 / 8), with a margin.
+    """
+    order = np.argsort(-np.abs(ratio.excess), axis=1)
+    excess, shift = (np.take_along_axis(part, order, axis=1) for part in (ratio.excess, ratio.shift))
+    small = np.abs(excess) <= _EQUAL
+    keep = int(np.max(np.sum(~small, axis=1), initial=0))
+    rest = excess[:, keep:]
+    plain = ratio.plain + shift[:, keep:].sum(1)
+    moved = np.sqrt(ratio.columns * np.sum(rest**2, axis=1) / 7)
+    return GaussianRatio(shift[:, :keep], excess[:, :keep], plain, ratio.columns), moved
