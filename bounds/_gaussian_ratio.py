@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bounds import gaussian_dp
 from bounds._tails import STEP, contour, increasing_root
 
 Array = NDArray[np.float64]
@@ -96,15 +97,19 @@ def _chernoff(law: GaussianRatio, epsilon: Array) -> Array:
         w = np.exp(t)
         return law.slope(w) - epsilon - np.log1p(1 / w)
 
-    w = _inside(law, np.exp(_root(slope, len(law))))
+    return _tilted(law, epsilon, _inside(law, np.exp(_root(slope, len(law)))))
+
+
+def _tilted(law: GaussianRatio, epsilon: Array, w: Array) -> Array:
+    """Chernoff's bound with the exponent w, any positive one."""
     log = law.log_moment(w) - w * epsilon + _log_half_plane(w)
     rounding = law.rounding(w) + 4 * _ULP * (np.abs(w * epsilon) + 1 + np.abs(log))
-    return _of_gap(law, np.minimum(log + rounding, 0.0))
+    return np.where(_separate(law), np.minimum(log + rounding, 0.0), -np.inf)
 
 
 def chernoff_epsilon(law: GaussianRatio, log_delta: Array) -> Array:
     """The smallest epsilon >= 0 at which Chernoff's bound is at most log_delta, rounded up; (m,)."""
-    return _in_blocks(law, log_delta, _chernoff_epsilon)
+    return _in_blocks(law, log_delta, _chernoff_epsilon, np.inf)
 
 
 def _chernoff_epsilon(law: GaussianRatio, log_delta: Array) -> Array:
@@ -129,12 +134,16 @@ def log_hockey_stick(law: GaussianRatio, epsilon: Array) -> Array:
     The error is estimated (see `bounds._tails.contour`), with a margin and without proof; where it exceeds 1e-6, and
     wherever Chernoff's bound is lower, that bound is returned.
     """
+    if law.shift.shape[1] == 0:  # a Gaussian shift, in closed form
+        return np.asarray(gaussian_dp.log_delta(np.sqrt(law.plain), epsilon), dtype=float)
     return _in_blocks(law, epsilon, lambda part, at: _sharp(part, at)[0])
 
 
 def epsilon_for(law: GaussianRatio, log_delta: Array) -> Array:
     """The smallest epsilon >= 0, to 1e-7 relative, with log_hockey_stick(epsilon) <= log_delta, evaluated there."""
-    return _in_blocks(law, log_delta, _solve)
+    if law.shift.shape[1] == 0:  # a Gaussian shift, in closed form
+        return np.asarray(gaussian_dp.epsilon_from_log_delta(np.sqrt(law.plain), log_delta), dtype=float)
+    return _in_blocks(law, log_delta, _solve, np.inf)
 
 
 def _solve(law: GaussianRatio, log_delta: Array) -> Array:
@@ -164,9 +173,9 @@ def _solve(law: GaussianRatio, log_delta: Array) -> Array:
 
 def _sharp(law: GaussianRatio, epsilon: Array) -> tuple[Array, Array]:
     """(log H rounded up, minus its derivative)."""
-    bound = _chernoff(law, epsilon)
-    result, rate, error = bound.copy(), np.ones(len(law)), np.full(len(law), np.inf)
     w = _saddle(law, epsilon)
+    bound = _tilted(law, epsilon, w)
+    result, rate, error = bound.copy(), np.ones(len(law)), np.full(len(law), np.inf)
     at = np.flatnonzero(_separate(law))
     side = np.where(_third(law, w) >= 0, 1.0, -1.0)
     for step, turn in ((2 * STEP, 1), (STEP, 1), (STEP, -1), (STEP / 4, 1), (STEP / 4, -1)):
@@ -244,13 +253,9 @@ def _separate(law: GaussianRatio) -> NDArray[np.bool_]:
     return np.any((law.shift > 0) | (law.excess != 0), axis=1) | (law.plain > 0)
 
 
-def _of_gap(law: GaussianRatio, log: Array) -> Array:
-    return np.where(_separate(law), log, -np.inf)
-
-
 def _root(slope: Callable[[Array], Array], size: int) -> Array:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return increasing_root(slope, np.full(size, -_RANGE), np.full(size, _RANGE), halvings=56)
+        return increasing_root(slope, np.full(size, -_RANGE), np.full(size, _RANGE), halvings=32)
 
 
 def _inside(law: GaussianRatio, w: Array) -> Array:
@@ -260,10 +265,15 @@ def _inside(law: GaussianRatio, w: Array) -> Array:
         return np.minimum(w, (1 - 1e-9) / largest)
 
 
-def _in_blocks(law: GaussianRatio, value: Array, function: Callable[[GaussianRatio, Array], Array]) -> Array:
+def _in_blocks(
+    law: GaussianRatio, value: Array, function: Callable[[GaussianRatio, Array], Array], hopeless: float = 0.0
+) -> Array:
+    """function(law, value) on the pairs that overlap, block by block; `hopeless` where they do not."""
     value = np.broadcast_to(np.asarray(value, dtype=float), (len(law),))
+    result = np.full(len(law), hopeless)
+    overlapping = np.flatnonzero(np.isfinite(law.plain))
     rows = max(1, _ELEMENTS // max(1, law.shift.shape[1]))
-    parts = [
-        function(law[begin : begin + rows], value[begin : begin + rows]) for begin in range(0, len(law), rows)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0)
+    for begin in range(0, overlapping.size, rows):
+        at = overlapping[begin : begin + rows]
+        result[at] = function(law[at], value[at])
+    return result

@@ -26,7 +26,7 @@ from bounds._gaussian_ratio import GaussianRatio
 
 Array = NDArray[np.float64]
 
-BLOCKS = 8
+BLOCKS = 6
 _DROPPED = 1e-19  # cost of the innovations left uncorrected, over all columns
 _NOISE_FLOOR = 1e-15  # of an eigenvalue, relative to the largest, below which it is rounding
 _EQUAL = 1e-9  # |variance - 1| that counts as none; the error is accounted for
@@ -107,7 +107,9 @@ class _Plan:
         self.of = deletions
         self.starts = starts
         of = deletions
-        self.decay = of.factors**of.unlearn_steps
+        # Without noise in unlearning the end of learning is what is judged: processing it further cannot hurt.
+        quiet = of.unlearn_noise == 0
+        self.decay = np.ones_like(of.factors) if quiet else of.factors**of.unlearn_steps
         gains = np.zeros((of.learn_steps + 1, *of.factors.shape))
         powers = np.ones_like(of.factors)
         for n in range(of.learn_steps):
@@ -115,7 +117,7 @@ class _Plan:
             powers = powers * of.factors
         unlearned = np.zeros_like(of.factors)
         powers = np.ones_like(of.factors)
-        for _ in range(of.unlearn_steps):
+        for _ in range(0 if quiet else of.unlearn_steps):
             unlearned = unlearned + powers**2
             powers = powers * of.factors
         # V at the start of every block; zero after the last
@@ -213,13 +215,17 @@ class _Plan:
     def _assemble(
         self, gram: Array, causal: Array, pulled: Array, seen: Array, base: Array, dropped: Array, columns: int
     ) -> PathLaws:
-        """Eigenvalues of the paths' covariance, in the span of the innovations and of what they move."""
-        size = gram.shape[1]
-        budget_weights, basis = np.linalg.eigh(gram)
-        budget_pulls = np.linalg.norm(basis.transpose(0, 2, 1) @ pulled, axis=2)
-        rest = gram - causal.transpose(0, 2, 1) @ causal
+        """Eigenvalues of the paths' covariance, in the span of the innovations that matter and of what they move."""
+        weights, basis = np.linalg.eigh(gram)
+        back = basis.transpose(0, 2, 1)
+        budget_pulls = np.linalg.norm(back @ pulled, axis=2)
+        floor = _NOISE_FLOOR * np.maximum(weights[:, -1:], 1e-300)
+        size = int(np.max(np.sum(weights > floor, axis=1), initial=1))
+        dropped = dropped + columns * np.sum(np.maximum(weights[:, : gram.shape[1] - size], floor), axis=1)
+        causal = (back @ causal @ basis)[:, -size:, -size:]
+        pulled, seen = (back @ pulled)[:, -size:], (back @ seen)[:, -size:]
+        rest = np.eye(size) * np.maximum(weights[:, None, -size:], 0.0) - causal.transpose(0, 2, 1) @ causal
         values, turn = np.linalg.eigh(0.5 * (rest + rest.transpose(0, 2, 1)))
-        floor = _NOISE_FLOOR * np.maximum(budget_weights[:, -1:], 1e-300)
         kept = values > floor
         dropped = dropped + columns * np.sum(np.where(kept, 0.0, np.maximum(values, floor)), axis=1)
         root = np.sqrt(np.where(kept, values, 0.0))
@@ -239,7 +245,7 @@ class _Plan:
         plain = np.maximum(base - squares.sum(1), 0.0)
         ratio, merged = _merge(GaussianRatio(squares, np.maximum(variances, -1 + 1e-15), plain, columns))
         left_out = 0.5 * np.sqrt(dropped) + merged
-        return PathLaws(ratio, left_out, np.maximum(budget_weights, 0.0), budget_pulls, base)
+        return PathLaws(ratio, left_out, np.maximum(weights, 0.0), budget_pulls, base)
 
 
 def _merge(ratio: GaussianRatio) -> tuple[GaussianRatio, Array]:
