@@ -261,8 +261,8 @@ def _root(slope: Callable[[Array], Array], size: int) -> Array:
 def _inside(law: GaussianRatio, w: Array) -> Array:
     """w moved, if need be, to where the moment is finite."""
     largest = np.max(law.excess, axis=1, initial=0.0)
-    with np.errstate(divide="ignore"):
-        return np.minimum(w, (1 - 1e-9) / largest)
+    limit: Array = np.where(largest > 0, (1 - 1e-9) / np.where(largest > 0, largest, 1.0), np.inf)
+    return np.minimum(w, limit)
 
 
 def _in_blocks(

@@ -18,6 +18,7 @@ in the last block would cost (Pinsker), which is returned and must be added to d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,7 @@ class _Plan:
         self.variance = [*left, np.zeros_like(left[0])]
         # spent in a block, without cancellation where it is all learning
         self.spent = [
-            learned * (gains[of.learn_steps - a] - gains[of.learn_steps - b]) for a, b in zip(starts, starts[1:])
+            learned * (gains[of.learn_steps - a] - gains[of.learn_steps - b]) for a, b in pairwise(starts)
         ] + [left[-1]]
 
     def laws(self) -> PathLaws:
