@@ -1,5 +1,6 @@
 """What is true: ridge regression under Langevin dynamics, exact Gaussian laws, exact divergences."""
 
+from linear.every_point import DeletionEpsilons, DeletionProfile, deletion_epsilons, deletion_profile
 from linear.gaussian_pair import GaussianPair
 from linear.krylov import KrylovCoordinates, krylov_coordinates
 from linear.langevin import ExactLaws, deletion_pair, exact_law_map, exact_laws, whitened_gap
@@ -10,13 +11,17 @@ from linear.schedule import Schedule
 from linear.simulation import simulate, simulate_requests
 
 __all__ = [
+    "DeletionEpsilons",
+    "DeletionProfile",
     "ExactLaws",
     "GaussianPair",
     "KrylovCoordinates",
     "RidgeProblem",
     "Schedule",
     "batch_deletion_pair",
+    "deletion_epsilons",
     "deletion_pair",
+    "deletion_profile",
     "exact_law_map",
     "exact_laws",
     "krylov_coordinates",

@@ -30,7 +30,7 @@ from linear.whitened import Whitened
 
 Array = NDArray[np.float64]
 _EPSILON = float(np.finfo(np.float64).eps)
-_LARGEST_EXCESS_ERROR = 1e-6  # absolute
+LARGEST_EXCESS_ERROR = 1e-6  # absolute
 
 
 def whitened_gap(deletion: Deletion) -> Whitened:
@@ -45,7 +45,7 @@ def whitened_gap(deletion: Deletion) -> Whitened:
     may differ from diagonal in the basis found, so close or equal excesses do no harm.
     """
     _refuse_degenerate(deletion)
-    unit, weight = _rounding(deletion), _gap_weights(deletion)
+    unit, weight = rounding(deletion.rate, deletion.horizon), _gap_weights(deletion)
     carried = _carried(deletion, unit)
     gap, gap_error = (weight[:, None] * part for part in carried.mean)
     scale = weight[:, None] * weight[None, :]
@@ -55,7 +55,7 @@ def whitened_gap(deletion: Deletion) -> Whitened:
     size = np.abs(directions)
     error = np.sum(size * ((unit * np.abs(difference) + difference_error) @ size), axis=0)
     error += 16.0 * _EPSILON * np.max(np.abs(excess))
-    if np.max(error) > _LARGEST_EXCESS_ERROR:
+    if np.max(error) > LARGEST_EXCESS_ERROR:
         raise FloatingPointError(
             f"variance ratio {1 + np.max(excess):.3g} of the unlearned to the reference law in one direction: "
             f"step_size * smoothness = {np.max(deletion.rate):.6g} is too long to resolve the other directions"
@@ -79,12 +79,11 @@ def whitened_gap(deletion: Deletion) -> Whitened:
     )
 
 
-def _rounding(deletion: Deletion) -> float:
+def rounding(rate: Array, horizon: int) -> float:
     """Relative rounding of a sum over the spectrum: a random walk over p + N terms, and growth of an error in a rate.
 
     A rate beyond 1 is known to a few eps of itself, and |t|^N passes that on min(N, 1 / (1 - |t|))-fold.
     """
-    rate, horizon = deletion.rate, deletion.horizon
     left = np.maximum(-_powers.log_magnitude(rate), 1.0 / horizon)
     growth = 4.0 * np.max(np.where(rate > 1.0, rate / left, 0.0))
     return float(_EPSILON * (16.0 * np.sqrt(len(rate) + horizon) + growth))
@@ -103,14 +102,17 @@ def _refuse_degenerate(deletion: Deletion) -> None:
         )
     if not any(phase.steps for phase in phases[noisy[-1] + 1 :]):
         return
-    # An eigenvalue is known to about p eps of the largest, so a smaller |1 - rate| cannot be told from zero.
-    unresolved = len(rate) * _EPSILON * max(1.0, float(np.max(rate)))
-    if np.min(np.abs(1.0 - rate)) <= unresolved:
+    if np.min(np.abs(1.0 - rate)) <= unresolved(rate):
         raise ValueError(
             f"unlearn_noise = 0 and step_size = {deletion.schedule.step_size!r}: step_size * eigenvalue = 1 for an "
             "eigenvalue of the reference Hessian, so one unlearning step wipes out that direction and the reference "
             "law is degenerate; add unlearn_noise or change step_size"
         )
+
+
+def unresolved(rate: Array) -> float:
+    """|1 - rate| up to which it cannot be told from zero: an eigenvalue is known to about p eps of the largest."""
+    return len(rate) * _EPSILON * max(1.0, float(np.max(rate)))
 
 
 def _gap_weights(deletion: Deletion) -> Array:

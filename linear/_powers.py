@@ -67,26 +67,26 @@ def noise_gain(rate: Array, count: int) -> Array:
 
 
 def _square_differences(rate: Array, other: Array, count: int) -> tuple[Array, Array]:
-    """p_count[s, r] and G_count[s, r] on the grid rate x other, by binary doubling."""
-    shape = (len(rate), len(other))
+    """p_count[s, r] and G_count[s, r] on the grid rate x other of the last axes, by binary doubling."""
+    shape = np.broadcast_shapes((*rate.shape, 1), (*other.shape[:-1], 1, other.shape[-1]))
     if count == 0:
         return np.zeros(shape), np.zeros(shape)
     powers, sums, reached = np.ones(shape), np.zeros(shape), 1
     for bit in bin(count)[3:]:
-        left, right = power(rate, 2 * reached)[:, None], power(other, 2 * reached)[None, :]
-        sums = sums * (1.0 + right) + noise_gain(rate, reached)[:, None] * powers
+        left, right = power(rate, 2 * reached)[..., :, None], power(other, 2 * reached)[..., None, :]
+        sums = sums * (1.0 + right) + noise_gain(rate, reached)[..., :, None] * powers
         powers = powers * (left + right)
         reached *= 2
         if bit == "1":
             sums = sums + powers
-            powers = power(rate, 2)[:, None] * powers + power(other, 2 * reached)[None, :]
+            powers = power(rate, 2)[..., :, None] * powers + power(other, 2 * reached)[..., None, :]
             reached += 1
     return powers, sums
 
 
 def _sum_of(rate: Array, other: Array) -> Array:
     """t + r on the grid: 2 - rate is exact from 1 on, so this keeps its digits where t and r have opposite signs."""
-    first, second = rate[:, None], other[None, :]
+    first, second = rate[..., :, None], other[..., None, :]
     return (2.0 - np.maximum(first, second)) - np.minimum(first, second)
 
 
@@ -99,7 +99,7 @@ def power_differences(rate: Array, other: Array, count: int) -> Array:
         return even
     # t^{2h+1}[t, r] = t (t + r) p_h[s, r] + r^{2h}. The first term is negative only for opposite signs and |t| < |r|,
     # and then the result is (|t|^{2h+1} + |r|^{2h+1}) / (|t| + |r|), at least half the second.
-    return (1.0 - rate)[:, None] * even + power(other, 2 * half)[None, :]
+    return (1.0 - rate)[..., :, None] * even + power(other, 2 * half)[..., None, :]
 
 
 def gain_differences(rate: Array, other: Array, count: int) -> Array:

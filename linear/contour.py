@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from linear.cumulant import ROUNDING, Cumulant, Saddle, find_saddle, normal_start
+from linear.cumulant import ROUNDING, Law, Saddle, find_saddle, normal_start
 from linear.whitened import EPS, FloatArray
 
 _BLOCK = 2**17  # numbers worked on at once
@@ -69,10 +69,13 @@ class Curve(Estimate):
     slope: FloatArray
 
 
-def integral(law: Cumulant, kernel: Kernel, threshold: FloatArray) -> Curve:
-    """log of the kernel's integral at every threshold, shape (m,), with its slope. The law must have a direction."""
+def integral(law: Law, kernel: Kernel, threshold: FloatArray) -> Curve:
+    """log of the kernel's integral at every threshold, shape (m,), with its slope. The law must have a direction.
 
-    def block(part: FloatArray) -> Curve:
+    The law is one for all thresholds or, with ``CumulantRows``, one for each.
+    """
+
+    def block(law: Law, part: FloatArray) -> Curve:
         if kernel.between:
             start, place = np.zeros(part.shape), law.between
         else:
@@ -84,11 +87,12 @@ def integral(law: Cumulant, kernel: Kernel, threshold: FloatArray) -> Curve:
 
     rows = max(1, _BLOCK // (_NODES * (law.size + 2)))
     with np.errstate(all="ignore"):
-        parts = [block(threshold[begin : begin + rows]) for begin in range(0, len(threshold), rows)]
+        pieces = [slice(begin, begin + rows) for begin in range(0, len(threshold), rows)]
+        parts = [block(law.rows(piece), threshold[piece]) for piece in pieces]
     return Curve(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("value", "error", "slope")))
 
 
-def integral_through(law: Cumulant, kernel: Kernel, at: Saddle, threshold: FloatArray, slope: FloatArray) -> Curve:
+def integral_through(law: Law, kernel: Kernel, at: Saddle, threshold: FloatArray, slope: FloatArray) -> Curve:
     """The same on contours through given points, where f' = slope."""
     tilt, curvature = law.derivatives(at)
     inverse = [1.0 / at.distance(pole) for pole in kernel.poles]

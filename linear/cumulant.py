@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,14 @@ from scipy.special import expit
 
 from linear.whitened import EPS, FloatArray, Whitened
 
+Part = slice | NDArray[np.bool_] | NDArray[np.intp]
+
 ROUNDING = 32 * EPS  # per term: a handful of operations and a pairwise sum
 _SMALL = 0.5  # |x| up to which log1p(x) - x is formed as one function
 _NEAR = 1e-3  # how near its minimum w0 has to be, in units of the width; the slope left over is kept
 _SEARCH = 700.0  # the search variable stays where its exponential is a number
 _ITERATIONS = 120
-_KNOWN = 0.01  # relative error of every v_j where an upper bound is taken
+KNOWN = 0.01  # relative error of every v_j where an upper bound is taken
 
 
 def log1p_minus(x: FloatArray) -> FloatArray:
@@ -58,58 +61,58 @@ class Saddle:
         return self.w if pole == 0.0 else self.z
 
 
-class Cumulant:
-    """K of one whitened pair. Directions without excess act as one, void ones not at all."""
+class Law:
+    """The formulas that hold for one pair, arrays of shape (d,), and for many, one a row, (m, d).
 
-    def __init__(self, pair: Whitened) -> None:
-        shift_error, excess_error = pair.errors
-        bent = (pair.excess != 0.0) | (excess_error > 0.0)
-        flat_shift = pair.shift_squared[~bent].sum()
+    ``largest`` is the largest excess or 0 if all are negative, a float or (m,).
+    """
 
-        def gathered(values: FloatArray, flat: float) -> FloatArray:
-            return np.append(values[bent], flat) if flat_shift > 0.0 else values[bent]
+    columns: int
+    shift: FloatArray
+    excess: FloatArray
+    ratio: FloatArray
+    shift_error: FloatArray
+    excess_error: FloatArray
+    largest: Any
 
-        self.columns = pair.columns
-        self.shift = gathered(pair.shift_squared, flat_shift)
-        self.excess = gathered(pair.excess, 0.0)
-        self.ratio = gathered(pair.ratio, 1.0)
-        self.shift_error = gathered(shift_error, float(_root_of_squares(shift_error[~bent])))
-        self.excess_error = gathered(excess_error, 0.0)
+    def _derive(self) -> None:
         self.small = np.abs(self.excess) <= _SMALL
         inner = np.where(self.small, self.excess, 0.0)
         self.log_ratio = np.where(self.small, np.log1p(inner), np.log(self.ratio))
         self.curl = log1p_minus(inner)
-        self.largest = float(self.excess.max(initial=0.0))
 
     @property
     def size(self) -> int:
-        return len(self.excess)
+        """Number of directions."""
+        return self.excess.shape[-1]
 
-    @property
-    def equal_covariances(self) -> bool:
-        return not (self.excess.any() or self.excess_error.any())
+    def rows(self, part: Part) -> Law:
+        """The law, or laws, that this part of the points belongs to."""
+        raise NotImplementedError
 
     def from_p(self, y: FloatArray) -> Saddle:
         """w in (0, end of the strip), from its logit; from its logarithm where there is no end."""
-        if self.largest > 0.0:
-            inside, left = expit(y), expit(-y)
-            w = inside / self.largest
-            gap = (self.largest - self.excess) / self.largest
-            return Saddle(w, 1.0 + w, left[:, None] + inside[:, None] * gap, w * left)
-        w = np.exp(y)
-        return Saddle(w, 1.0 + w, 1.0 - w[:, None] * self.excess, w)
+        raise NotImplementedError
 
     def from_q(self, y: FloatArray) -> Saddle:
         """z in (0, end of the strip), from its logit or logarithm; v_j = g_j - z x_j."""
-        if self.largest > 0.0:
-            inside, left = expit(y), expit(-y)
-            relative = self.excess / self.ratio
-            steepest = float(relative.max())
-            z = inside / steepest
-            gap = (steepest - relative) / steepest
-            return Saddle(z - 1.0, z, self.ratio * (left[:, None] + inside[:, None] * gap), z * left)
-        z = np.exp(y)
-        return Saddle(z - 1.0, z, self.ratio - z[:, None] * self.excess, z)
+        raise NotImplementedError
+
+    def supremum(self) -> tuple[Any, Any]:
+        """An interval for the least upper bound of L; its ends are inf where L has none."""
+        raise NotImplementedError
+
+    def ceiling(self, threshold: FloatArray) -> FloatArray:
+        """An upper bound on log P(L > t), Chernoff's, where the errors of the whitened numbers cannot matter."""
+        raise NotImplementedError
+
+    def halfway(self) -> Any:
+        """An upper bound on K(-1/2), minus the Bhattacharyya distance."""
+        raise NotImplementedError
+
+    def moments(self, w: float) -> tuple[Any, Any]:
+        """Mean and variance of L under P (w = 0) or Q (w = -1)."""
+        raise NotImplementedError
 
     def between(self, y: FloatArray) -> Saddle:
         """w in (-1, 0), from the logit of z; v_j = z - w g_j."""
@@ -142,9 +145,59 @@ class Cumulant:
         terms = np.abs(shift).sum(axis=1) + half * (np.abs(bent) + np.abs(straight)).sum(axis=1)
         # The excess may be all error; then the second order is what counts.
         steep = 0.5 * self.shift * np.abs(w) / v + half * (np.abs(self.excess) + self.excess_error) / self.ratio
-        by_shift = _root_of_squares(product / v * (0.5 * self.shift_error))
+        by_shift = root_of_squares(product / v * (0.5 * self.shift_error))
         by_excess = np.sum(product / v * (self.excess_error * steep), axis=1)
         return value, ROUNDING * terms + by_shift + by_excess
+
+
+class Cumulant(Law):
+    """K of one whitened pair. Directions without excess act as one, void ones not at all."""
+
+    largest: float
+
+    def __init__(self, pair: Whitened) -> None:
+        shift_error, excess_error = pair.errors
+        bent = (pair.excess != 0.0) | (excess_error > 0.0)
+        flat_shift = pair.shift_squared[~bent].sum()
+
+        def gathered(values: FloatArray, flat: float) -> FloatArray:
+            return np.append(values[bent], flat) if flat_shift > 0.0 else values[bent]
+
+        self.columns = pair.columns
+        self.shift = gathered(pair.shift_squared, flat_shift)
+        self.excess = gathered(pair.excess, 0.0)
+        self.ratio = gathered(pair.ratio, 1.0)
+        self.shift_error = gathered(shift_error, float(root_of_squares(shift_error[~bent])))
+        self.excess_error = gathered(excess_error, 0.0)
+        self.largest = float(self.excess.max(initial=0.0))
+        self._derive()
+
+    def rows(self, part: Part) -> Cumulant:
+        return self
+
+    @property
+    def equal_covariances(self) -> bool:
+        return not (self.excess.any() or self.excess_error.any())
+
+    def from_p(self, y: FloatArray) -> Saddle:
+        if self.largest > 0.0:
+            inside, left = expit(y), expit(-y)
+            w = inside / self.largest
+            gap = (self.largest - self.excess) / self.largest
+            return Saddle(w, 1.0 + w, left[:, None] + inside[:, None] * gap, w * left)
+        w = np.exp(y)
+        return Saddle(w, 1.0 + w, 1.0 - w[:, None] * self.excess, w)
+
+    def from_q(self, y: FloatArray) -> Saddle:
+        if self.largest > 0.0:
+            inside, left = expit(y), expit(-y)
+            relative = self.excess / self.ratio
+            steepest = float(relative.max())
+            z = inside / steepest
+            gap = (steepest - relative) / steepest
+            return Saddle(z - 1.0, z, self.ratio * (left[:, None] + inside[:, None] * gap), z * left)
+        z = np.exp(y)
+        return Saddle(z - 1.0, z, self.ratio - z[:, None] * self.excess, z)
 
     def in_strip(self, z: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether K is finite at z > 0, and where that is within rounding of changing (then the answer is no)."""
@@ -159,46 +212,41 @@ class Cumulant:
         return margin > blur, unclear
 
     def supremum(self) -> tuple[float, float]:
-        """An interval for the least upper bound of L; its ends are inf where L has none."""
-
         def bound(side: float) -> float:
             steep = -(self.excess + side * self.excess_error)
             if (steep <= 0.0).any():
                 return np.inf
             ratios = self.log_ratio - side * self.excess_error / self.ratio
             middle = float(np.sum(self.shift / (2.0 * steep)) - 0.5 * self.columns * ratios.sum())
-            blur = float(_root_of_squares(self.shift_error / (2.0 * steep)))
+            blur = float(root_of_squares(self.shift_error / (2.0 * steep)))
             return middle + side * (blur + ROUNDING * abs(middle))
 
         return bound(-1.0), bound(1.0)
 
     def ceiling(self, threshold: FloatArray) -> FloatArray:
-        """An upper bound on log P(L > t), Chernoff's, where the errors of the whitened numbers cannot matter."""
-        w = min(_KNOWN / max(float(self.excess_error.max(initial=0.0)), EPS), 0.5 / max(self.largest, EPS))
+        w = min(KNOWN / max(float(self.excess_error.max(initial=0.0)), EPS), 0.5 / max(self.largest, EPS))
         points = w * 0.5 ** np.arange(0.0, 60.0)
         value, error = self.value(Saddle(points, 1.0 + points, 1.0 - points[:, None] * self.excess, points))
         return np.min(value + error - np.multiply.outer(threshold, points), axis=1)
 
     def halfway(self) -> float:
-        """An upper bound on K(-1/2), minus the Bhattacharyya distance."""
         value, error = self.value(self.between(np.zeros(1)))
         return float(value[0] + error[0])
 
     def moments(self, w: float) -> tuple[float, float]:
-        """Mean and variance of L under P (w = 0) or Q (w = -1)."""
         v = np.ones((1, self.size)) if w == 0.0 else self.ratio[None, :]
         point = np.array([w])
         mean, variance = self.derivatives(Saddle(point, 1.0 + point, v, point))
         return float(mean[0]), float(variance[0])
 
 
-def _root_of_squares(errors: FloatArray) -> FloatArray:
+def root_of_squares(errors: FloatArray) -> FloatArray:
     """Of errors that come from one vector's, along the last axis."""
     return np.sqrt(np.sum(errors * errors, axis=-1))
 
 
 def find_saddle(
-    law: Cumulant, poles: tuple[float, ...], place: Callable[[FloatArray], Saddle], y: FloatArray, threshold: FloatArray
+    law: Law, poles: tuple[float, ...], place: Callable[[FloatArray], Saddle], y: FloatArray, threshold: FloatArray
 ) -> tuple[Saddle, FloatArray, NDArray[np.bool_]]:
     """The minimum of ``K(w) - w t - sum log|w - pole|`` on the interval that ``place`` runs through.
 
@@ -226,7 +274,7 @@ def find_saddle(
     return at, np.where(np.abs(slope) <= noise, 0.0, slope), found
 
 
-def normal_start(law: Cumulant, pole: float, threshold: FloatArray) -> FloatArray:
+def normal_start(law: Law, pole: float, threshold: FloatArray) -> FloatArray:
     """Where the search from a pole (0: ``from_p``, -1: ``from_q``) starts: the saddle if L were normal."""
     mean, variance = law.moments(pole)
     behind = threshold - mean
@@ -234,6 +282,5 @@ def normal_start(law: Cumulant, pole: float, threshold: FloatArray) -> FloatArra
     distance = np.where(
         behind > 0.0, (np.maximum(behind, 0.0) + root) / (2.0 * variance), 2.0 / (root - np.minimum(behind, 0.0))
     )
-    if law.largest > 0.0:
-        distance = distance * law.largest
+    distance = np.where(law.largest > 0.0, distance * law.largest, distance)
     return np.clip(np.log(distance), -0.9 * _SEARCH, 0.9 * _SEARCH)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from linear import normal_shift
 from linear.contour import HOCKEY_STICK, SHORTFALL, Curve, Estimate, integral
-from linear.cumulant import ROUNDING, Cumulant, Saddle
+from linear.cumulant import ROUNDING, Cumulant, Law, Saddle
 from linear.tradeoff import log_tradeoff
 from linear.whitened import EPS, FloatArray, Whitened
 
@@ -45,33 +45,11 @@ class Divergences:
     def hockey_stick(self, epsilon: FloatArray, reverse: bool, floor: FloatArray | float = -np.inf) -> Curve:
         """log H_{e^epsilon}(P||Q) for epsilon >= 0; -inf for one not known to tolerance, but to be below the floor."""
         law = self._laws[reverse]
-        log, error, slope = np.full(epsilon.shape, -np.inf), np.zeros(epsilon.shape), np.zeros(epsilon.shape)
         if law.size == 0:
-            return Curve(log, error, slope)
+            return nothing_left(epsilon)
         if law.equal_covariances:
             return Curve(*normal_shift.log_hockey_stick(*_distance(law), epsilon))
-        rest = epsilon < law.supremum()[1]
-        # Deep inside, where H is near 1, the integral of 1 - H has the shorter contour.
-        mean, variance = law.moments(0.0)
-        deep = rest & (mean - epsilon > 2.0 * np.sqrt(variance))
-        if deep.any():
-            short = integral(law, SHORTFALL, epsilon[deep])
-            log[deep] = np.log1p(-np.exp(np.minimum(short.value, -EPS)))
-            odds = np.exp(short.value - log[deep])
-            error[deep], slope[deep] = odds * short.error, -odds * short.slope
-            # 1 - H = E_P min(1, e^(epsilon - L)) <= exp(K(-1/2) + epsilon/2): if that is nothing, nothing else matters.
-            most = np.exp(np.minimum(law.halfway() + 0.5 * epsilon[deep], 0.0))
-            sure = most < EPS
-            log[deep], error[deep] = np.where(sure, -0.5 * most, log[deep]), np.where(sure, most, error[deep])
-        rest &= ~deep
-        if rest.any():
-            direct = integral(law, HOCKEY_STICK, epsilon[rest])
-            log[rest], error[rest], slope[rest] = np.minimum(direct.value, 0.0), direct.error, direct.slope
-        poor = ~within_tolerance(log, error)
-        if poor.any() and np.max(floor) > -np.inf:
-            below = poor & (law.ceiling(epsilon) < floor)
-            log[below], error[below], slope[below] = -np.inf, 0.0, 0.0
-        return Curve(log, error, slope)
+        return curved_hockey_stick(law, epsilon, floor)
 
     def log_hockey_stick(self, epsilon: FloatArray, reverse: bool, floor: FloatArray | float = -np.inf) -> Estimate:
         """The same for any epsilon: H_{e^epsilon}(P||Q) = 1 - e^epsilon + e^epsilon H_{e^-epsilon}(Q||P)."""
@@ -146,6 +124,41 @@ class Divergences:
         # beta itself is wanted, and zero there.
         nothing = value + error < _UNDERFLOW
         return Estimate(np.where(nothing, -np.inf, value), np.where(nothing, 0.0, error))
+
+
+def nothing_left(epsilon: FloatArray) -> Curve:
+    """log H of equal laws, or beyond the supremum: of zero."""
+    return Curve(np.full(epsilon.shape, -np.inf), np.zeros(epsilon.shape), np.zeros(epsilon.shape))
+
+
+def curved_hockey_stick(law: Law, epsilon: FloatArray, floor: FloatArray | float = -np.inf) -> Curve:
+    """``Divergences.hockey_stick`` of laws whose covariances differ: one for all epsilons or one for each."""
+    curve = nothing_left(epsilon)
+    log, error, slope = curve.value, curve.error, curve.slope
+    rest = epsilon < law.supremum()[1]
+    # Deep inside, where H is near 1, the integral of 1 - H has the shorter contour.
+    mean, variance = law.moments(0.0)
+    deep = rest & (mean - epsilon > 2.0 * np.sqrt(variance))
+    if deep.any():
+        inside = law.rows(deep)
+        short = integral(inside, SHORTFALL, epsilon[deep])
+        log[deep] = np.log1p(-np.exp(np.minimum(short.value, -EPS)))
+        odds = np.exp(short.value - log[deep])
+        error[deep], slope[deep] = odds * short.error, -odds * short.slope
+        # 1 - H = E_P min(1, e^(epsilon - L)) <= exp(K(-1/2) + epsilon/2): if that is nothing, nothing else matters.
+        most = np.exp(np.minimum(inside.halfway() + 0.5 * epsilon[deep], 0.0))
+        sure = most < EPS
+        log[deep], error[deep] = np.where(sure, -0.5 * most, log[deep]), np.where(sure, most, error[deep])
+    rest &= ~deep
+    if rest.any():
+        direct = integral(law.rows(rest), HOCKEY_STICK, epsilon[rest])
+        log[rest], error[rest], slope[rest] = np.minimum(direct.value, 0.0), direct.error, direct.slope
+    poor = ~within_tolerance(log, error)
+    if poor.any() and np.max(floor) > -np.inf:
+        floors = np.broadcast_to(floor, epsilon.shape)
+        below = np.flatnonzero(poor)[law.rows(poor).ceiling(epsilon[poor]) < floors[poor]]
+        log[below], error[below], slope[below] = -np.inf, 0.0, 0.0
+    return Curve(log, error, slope)
 
 
 def within_tolerance(value: FloatArray, error: FloatArray) -> NDArray[np.bool_]:

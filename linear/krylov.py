@@ -21,7 +21,8 @@ from linear.ridge import RidgeProblem
 Array = NDArray[np.float64]
 Indices = Sequence[int] | NDArray[np.integer] | None
 _EPSILON = float(np.finfo(np.float64).eps)
-_BLOCK_BYTES = 1 << 26  # of Lanczos vectors at once
+_BLOCK_BYTES = 1 << 23  # of Lanczos vectors at once: they stay in the cache
+_ENOUGH = 0.7  # a vector that loses more than this may still have a part in what was taken away
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,10 @@ class KrylovCoordinates:
     overlap: Array
     leak: Array
 
+    def rows(self, part: slice | NDArray[np.bool_] | NDArray[np.intp]) -> KrylovCoordinates:
+        """The same of some of the points."""
+        return KrylovCoordinates(**{name: values[part] for name, values in vars(self).items()})
+
     @property
     def rank(self) -> int:
         return self.row.shape[1]
@@ -58,7 +63,7 @@ class KrylovCoordinates:
         factor = 1.0 - step_size * self.reference_curvature
         state, total = self.row.copy(), np.zeros(len(self.row))
         for _ in range(steps):
-            total += np.abs(np.sum(self.leak * state, axis=1))
+            total += np.abs(np.einsum("mk,mk->m", self.leak, state))
             state *= factor
         norm = np.linalg.norm(self.row, axis=1)
         return step_size * total / np.where(norm > 0.0, norm, 1.0)
@@ -112,7 +117,7 @@ def coordinates(ridge: float, indices: NDArray[np.intp], norm: Array, diagonal: 
 
 
 def _lanczos(eigenvalues: Array, rows: Array, rank: int) -> tuple[Array, Array, Array]:
-    """Of a block of rows, in the eigenbasis. Every vector is orthogonalised twice against all before it.
+    """Of a block of rows, in the eigenbasis. Every vector is orthogonalised against all before it, twice if need be.
 
     Where a space is exhausted (what is left is rounding) everything from there on is zero.
     """
@@ -125,13 +130,27 @@ def _lanczos(eigenvalues: Array, rows: Array, rank: int) -> tuple[Array, Array, 
     rounding = 4.0 * _EPSILON * np.sqrt(width) * eigenvalues[-1]
     for k in range(rank):
         vector = basis[:, k] * eigenvalues
-        diagonal[alive, k] = np.einsum("ij,ij->i", basis[:, k], vector)[alive]
-        found = basis[:, : k + 1]
-        for _ in range(2):
-            vector -= (found.transpose(0, 2, 1) @ (found @ vector[:, :, None]))[:, :, 0]
+        diagonal[:, k] = np.einsum("ij,ij->i", basis[:, k], vector)
+        vector -= diagonal[:, k, None] * basis[:, k]
+        if k > 0:
+            vector -= off[:, k - 1, None] * basis[:, k - 1]
+        before = np.linalg.norm(vector, axis=1)
+        _orthogonalise(vector, basis[:, : k + 1])
         length = np.linalg.norm(vector, axis=1)
+        again = alive & (length < _ENOUGH * before)
+        if again.any():
+            rest = vector[again]
+            _orthogonalise(rest, basis[again, : k + 1])
+            vector[again], length[again] = rest, np.linalg.norm(rest, axis=1)
         alive &= length > rounding
         off[alive, k] = length[alive]
         if k + 1 < rank:
-            basis[:, k + 1] = np.where(alive, 1.0 / np.where(alive, length, 1.0), 0.0)[:, None] * vector
+            np.multiply(np.where(alive, 1.0 / np.where(alive, length, 1.0), 0.0)[:, None], vector, out=basis[:, k + 1])
+    if rank == width:
+        off[:, -1] = 0.0
     return norm, diagonal, off
+
+
+def _orthogonalise(vectors: Array, bases: Array) -> None:
+    """Take from every vector (m, p) its part in the span of its orthonormal rows (m, k, p)."""
+    vectors -= np.matmul(np.matmul(vectors[:, None, :], bases.transpose(0, 2, 1)), bases)[:, 0]

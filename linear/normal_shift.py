@@ -11,8 +11,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _FAR = 20.0
 
 
-def log_hockey_stick(mu: float, mu_error: float, epsilon: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """log of Phi(a) - e^epsilon Phi(a - mu), a = mu/2 - epsilon/mu, for mu > 0 and epsilon >= 0.
+def log_hockey_stick(
+    mu: float | FloatArray, mu_error: float | FloatArray, epsilon: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """log of Phi(a) - e^epsilon Phi(a - mu), a = mu/2 - epsilon/mu, for mu > 0 (one, or one each) and epsilon >= 0.
 
     Returns it with a bound on its absolute error and its derivative in epsilon. With x = -a, phi the density and
     m = (1 - Phi)/phi Mills' ratio, e^epsilon phi(a - mu) = phi(a) makes it phi(x) (m(x) - m(x + mu)), and as
@@ -23,7 +25,7 @@ def log_hockey_stick(mu: float, mu_error: float, epsilon: FloatArray) -> tuple[F
         x = epsilon / mu - 0.5 * mu
         log_density = -0.5 * (x * x + np.log(2.0 * np.pi))
         start = np.maximum(x, -5.0)
-        nodes = start[:, None] + 0.5 * mu * (1.0 + _NODES)
+        nodes = start[:, None] + np.multiply.outer(0.5 * mu, 1.0 + _NODES)
         narrow = 0.5 * mu * (_mills_gap(nodes) @ _WEIGHTS)
         wide = _mills(start) - _mills(start + mu)
         bracket = np.where(mu <= np.maximum(1.0, 0.5 * x), narrow, wide)

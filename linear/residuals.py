@@ -27,24 +27,29 @@ def residual_moments(problem: RidgeProblem, schedule: Schedule, indices: Indices
     """
     chosen = _checks.positions("indices", indices, problem.n_points)
     rate = schedule.step_size * problem.eigenvalues
-    _powers.refuse_overflow(rate, schedule.learn_steps)
     rotated = problem.features[chosen] @ problem.eigenvectors
+    means = residual_means(problem, schedule, chosen, rotated)
+    variances = np.empty((len(chosen), schedule.learn_steps))
+    for steps in _blocks(schedule.learn_steps, problem.n_features):
+        gains = np.stack([_powers.noise_gain(rate, k) for k in range(steps.start, steps.stop)], axis=1)
+        variances[:, steps] = rotated**2 @ gains
+    return means, variances * schedule.learn_noise**2
+
+
+def residual_means(problem: RidgeProblem, schedule: Schedule, chosen: NDArray[np.intp], rotated: Array) -> Array:
+    """The means alone, (m, T, C), of the points `chosen`, whose rows in the eigenbasis are `rotated`, (m, p)."""
+    rate = schedule.step_size * problem.eigenvalues
+    _powers.refuse_overflow(rate, schedule.learn_steps)
     to_go = problem.eigenvectors.T @ (problem.initial - problem.minimiser)
     final = problem.features[chosen] @ problem.minimiser - problem.targets[chosen]
-
-    learn, outputs = schedule.learn_steps, problem.n_outputs
-    means = np.empty((len(chosen), learn, outputs))
-    variances = np.empty((len(chosen), learn))
-    for steps in _blocks(learn, problem.n_features * outputs):
-        counts = range(steps.start, steps.stop)
-        powers = np.stack([_powers.power(rate, k) for k in counts], axis=1)
-        gains = np.stack([_powers.noise_gain(rate, k) for k in counts], axis=1)
+    outputs = problem.n_outputs
+    means = np.empty((len(chosen), schedule.learn_steps, outputs))
+    for steps in _blocks(schedule.learn_steps, problem.n_features * outputs):
+        powers = np.stack([_powers.power(rate, k) for k in range(steps.start, steps.stop)], axis=1)
         spread = (powers[:, :, None] * to_go[:, None, :]).reshape(problem.n_features, -1)
-        means[:, steps] = (rotated @ spread).reshape(len(chosen), len(counts), outputs)
-        variances[:, steps] = rotated**2 @ gains
+        means[:, steps] = (rotated @ spread).reshape(len(chosen), steps.stop - steps.start, outputs)
     means += final[:, None, :]
-    variances *= schedule.learn_noise**2
-    return means, variances
+    return means
 
 
 def reference_residual_moments(

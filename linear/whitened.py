@@ -24,7 +24,8 @@ class Whitened:
 
     ``excess`` is ``ratio - 1``; both are carried, because each has digits the other has lost (nearly equal
     laws, nearly singular ones). ``shift_squared`` sums the squared mean gap over the ``columns`` independent
-    columns that share the covariance; divergences depend on the means only through it. All have shape (d,).
+    columns that share the covariance; divergences depend on the means only through it. All have shape (d,), or (m, d)
+    for m pairs at once.
 
     ``shift_error`` and ``excess_error`` say how well ``shift_squared``, and ``excess`` and ``ratio``, are known. A
     mean gap that may be off by a vector of norm r has the shift errors ``(2 |shift| + r) r``; a covariance that may be
@@ -46,8 +47,8 @@ class Whitened:
             if getattr(self, name) is None:
                 continue
             values = np.array(getattr(self, name), dtype=np.float64)
-            if values.ndim != 1 or values.shape != np.shape(self.shift_squared):
-                raise ValueError(f"{name} has shape {values.shape}: must have one axis, as long as shift_squared")
+            if values.ndim not in (1, 2) or values.shape != np.shape(self.shift_squared):
+                raise ValueError(f"{name} has shape {values.shape}: must have one or two axes, as shift_squared has")
             if not np.isfinite(values).all():
                 raise ValueError(f"{name}: every entry must be finite")
             if name != "excess" and (values < 0.0).any():

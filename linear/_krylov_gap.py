@@ -1,0 +1,144 @@
+"""What each of many deletions leaves between its two laws, whitened, in the point's Krylov coordinates.
+
+As `_gap` does it for one deletion in all p coordinates: the gap of the covariances through divided differences, that
+of the means as -eta sum_k A^{T-1-k} x r_k' from the residual means r_k along the chain on all the data. Everything is
+a function of H_ applied to x or a product of such, so a point needs only its own few coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linear import _powers
+from linear._gap import LARGEST_EXCESS_ERROR, rounding, unresolved
+from linear.krylov import KrylovCoordinates
+from linear.ridge import RidgeProblem
+from linear.schedule import Schedule
+from linear.whitened import Whitened
+
+Array = NDArray[np.float64]
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Mean residuals of some points on the way, (m, T, C), how far rounding may move each, (m,), and |x|, (m,)."""
+
+    means: Array
+    error: Array
+    row_norm: Array
+
+    def rows(self, part: NDArray[np.intp]) -> Residuals:
+        """The same of some of the points."""
+        return self if len(part) == len(self.error) else Residuals(*(one[part] for one in vars(self).values()))
+
+
+def krylov_gap(
+    problem: RidgeProblem, schedule: Schedule, points: KrylovCoordinates, residuals: Residuals
+) -> tuple[Whitened, NDArray[np.bool_]]:
+    """The pairs, one a row, most bent directions first, and which of them are resolved; the others are void.
+
+    The errors are those of rounding, estimated like those of `_gap`; what the space misses is not among them.
+    """
+    eta, learn = schedule.step_size, schedule.learn_steps
+    full, reference = eta * points.curvature, eta * points.reference_curvature
+    spectrum = eta * problem.eigenvalues
+    unit = rounding(spectrum, schedule.horizon)
+    weight = _weights(schedule, reference)
+    # A rate is known to a few eps of the step on the largest curvature, and a^K passes that on.
+    kept = schedule.unlearn_steps if schedule.unlearn_noise > 0 else 0
+    blur = 1.0 + kept / np.maximum(np.abs(1.0 - reference), _EPSILON)
+    weight_error = 4.0 * _EPSILON * blur * np.max(spectrum)
+    in_error = 4.0 * _EPSILON * residuals.row_norm[:, None]
+
+    size = np.linalg.norm(residuals.means, axis=2)
+    powers = _descending_powers(1.0 - reference, learn)
+    drive = powers @ residuals.means
+    np.abs(powers, out=powers)
+    drive_size, sums = (powers @ size[:, :, None])[:, :, 0], powers.sum(axis=2)
+    gap = (-eta * weight * points.row)[:, :, None] * drive
+    drive_error = unit * drive_size + sums * residuals.error[:, None] + weight_error * drive_size
+    gap_error = np.abs(points.row) * drive_error + in_error * np.linalg.norm(drive, axis=2)
+    shift_error = np.linalg.norm(eta * weight * gap_error, axis=1)
+
+    gains = _powers.gain_differences(full, reference, learn)
+    in_full = np.einsum("mjk,mj->mk", points.overlap, points.row)
+    drive = (points.overlap * in_full[:, None, :]) @ gains
+    scale = -eta * schedule.learn_noise**2 * weight[:, :, None] * weight[:, None, :]
+    difference = scale * drive * points.row[:, None, :]
+    difference = 0.5 * (difference + difference.transpose(0, 2, 1))
+    drive_error = np.sqrt(points.overlap**2 @ gains**2) * in_error[:, :, None]
+    difference_error = np.abs(scale) * (
+        np.abs(drive) * in_error[:, :, None] + drive_error * np.abs(points.row)[:, None, :]
+    )
+    relative = unit + weight_error[:, :, None] + weight_error[:, None, :]
+    difference_error = relative * np.abs(difference) + 0.5 * (difference_error + difference_error.transpose(0, 2, 1))
+    sound = np.isfinite(difference).all(axis=(1, 2)) & np.isfinite(gap).all(axis=(1, 2))
+    difference[~sound], gap[~sound] = 0.0, 0.0
+    excess, directions = np.linalg.eigh(difference)
+    turn = np.argsort(-np.abs(excess), axis=1, kind="stable")
+    excess = np.take_along_axis(excess, turn, axis=1)
+    directions = np.take_along_axis(directions, turn[:, None, :], axis=2)
+    shape = np.abs(directions)
+    error = np.einsum("mij,mij->mj", shape, difference_error @ shape)
+    error += 16.0 * _EPSILON * np.max(np.abs(excess), axis=1)[:, None]
+
+    ratio = 1.0 + excess
+    small = (excess < -0.5).any(axis=1) & sound
+    if small.any():
+        exact = _ratios(schedule, points.rows(small), weight[small], directions[small])
+        shrunk = excess[small] < -0.5
+        ratio[small] = np.where(shrunk, exact, ratio[small])
+        excess[small] = np.where(shrunk, exact - 1.0, excess[small])
+        error[small] *= np.where(shrunk, 2.0 * np.sqrt(exact) + error[small], 1.0)
+    shift = np.linalg.norm(directions.transpose(0, 2, 1) @ gap, axis=2)
+    shift_error = shift_error[:, None] * (2.0 * shift + shift_error[:, None])
+
+    # Rank-deficient reference laws, and rows whose directions drown in the widest, are left to the dense path.
+    sound &= np.isfinite(shift_error).all(axis=1) & (ratio > 0.0).all(axis=1)
+    sound &= error.max(axis=1) <= LARGEST_EXCESS_ERROR
+    if schedule.unlearn_noise == 0 and schedule.unlearn_steps > 0:
+        sound &= np.min(np.abs(1.0 - reference), axis=1) > unresolved(spectrum)
+    for values in (shift, excess, shift_error, error):
+        values[~sound] = 0.0
+    ratio[~sound] = 1.0
+    return Whitened(shift**2, excess, ratio, problem.n_outputs, shift_error, error), sound
+
+
+def _weights(schedule: Schedule, rate: Array) -> Array:
+    """a^K / (standard deviation of Q), a = 1 - rate: takes a gap at the end of learning to a whitened gap at the end."""
+    if schedule.unlearn_steps == 0 or schedule.unlearn_noise == 0:
+        # a^K cancels; it may underflow by itself. Its sign only mirrors a coordinate.
+        return 1.0 / (schedule.learn_noise * np.sqrt(_powers.noise_gain(rate, schedule.learn_steps)))
+    return _powers.power(rate, schedule.unlearn_steps) / _reference_std(schedule, rate)
+
+
+def _reference_std(schedule: Schedule, rate: Array) -> Array:
+    """Standard deviation of Q in a direction of this reference rate."""
+    kept = np.abs(_powers.power(rate, schedule.unlearn_steps)) * np.sqrt(_powers.noise_gain(rate, schedule.learn_steps))
+    added = np.sqrt(_powers.noise_gain(rate, schedule.unlearn_steps))
+    return np.hypot(schedule.learn_noise * kept, schedule.unlearn_noise * added)
+
+
+def _descending_powers(factor: Array, count: int) -> Array:
+    """factor^{count-1-k} for k = 0..count-1, (m, k, count)."""
+    powers = np.ones((*factor.shape, count))
+    powers[:, :, : max(count - 1, 0)] = factor[:, :, None]
+    np.cumprod(powers[:, :, ::-1], axis=2, out=powers[:, :, ::-1])
+    return powers
+
+
+def _ratios(schedule: Schedule, points: KrylovCoordinates, weight: Array, directions: Array) -> Array:
+    """Variances of whitened P along unit columns as sums of squares, (m, k): 1 + excess would cancel."""
+    eta = schedule.step_size
+    full, reference = eta * points.curvature, eta * points.reference_curvature
+    spread = np.sqrt(_powers.noise_gain(full, schedule.learn_steps))[:, :, None]
+    learned = spread * (points.overlap.transpose(0, 2, 1) @ (weight[:, :, None] * directions))
+    total = schedule.learn_noise**2 * np.sum(learned**2, axis=1)
+    if schedule.unlearn_steps and schedule.unlearn_noise:
+        added = np.sqrt(_powers.noise_gain(reference, schedule.unlearn_steps)) / _reference_std(schedule, reference)
+        total += schedule.unlearn_noise**2 * np.sum((added[:, :, None] * directions) ** 2, axis=1)
+    return np.asarray(total)
