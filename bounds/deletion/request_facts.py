@@ -91,9 +91,8 @@ class RequestFacts:
         levels = self.noise.copy()
         levels[self.driven :] = noise
         facts = RequestFacts(changed, levels, self.factors, self.contraction, self.differences)
-        for name in ("coupled_gap", "_quantiles"):
-            if name in self.__dict__:
-                facts.__dict__[name] = self.__dict__[name]
+        for name in ("coupled_gap", "unit_gap_law", "last_powers", "_quantiles"):
+            facts.__dict__[name] = getattr(self, name)
         return facts
 
     @property
@@ -180,6 +179,20 @@ class RequestFacts:
                 gap = gap * rate - (powers[:, passed, None] * part.rows) @ in_u
                 passed += 1
         return mean, 0.5 * (covariance + covariance.T)
+
+    @cached_property
+    def unit_gap_law(self) -> tuple[Array, Array] | None:
+        """The coupled gap left at the end, whitened by last noise 1: squared means (p,), variances (p,) in a basis
+        where its coordinates are independent. None where there is no last step to hide it."""
+        decay = self.last_powers[:, -1]
+        spread = np.sqrt(np.sum(self.last_powers[:, :-1] ** 2, axis=1))
+        moved = decay != 0
+        if np.any(spread[moved] == 0):
+            return None
+        scale = np.divide(decay, spread, out=np.zeros_like(spread), where=moved)
+        mean, covariance = self.coupled_gap
+        variances, basis = np.linalg.eigh(scale[:, None] * covariance * scale)
+        return np.sum((basis.T @ (scale[:, None] * mean)) ** 2, axis=1), np.maximum(variances, 0)
 
 
 def _contraction(problem: linear.RidgeProblem, reference: linear.RidgeProblem, step_size: float) -> float:

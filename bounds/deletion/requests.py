@@ -173,17 +173,14 @@ class Coupling:
 
     @cached_property
     def _gap_law(self) -> tuple[Array, Array] | None:
-        facts = self.facts
-        decay = facts.last_powers[:, -1]
-        spread = facts.deletion.phases[-1].noise * np.sqrt(np.sum(facts.last_powers[:, :-1] ** 2, axis=1))
-        moved = decay != 0
-        if np.any(spread[moved] == 0):
+        law = self.facts.unit_gap_law
+        if law is None or not any(part.any() for part in law):
+            return law
+        square = self.facts.deletion.phases[-1].noise ** 2
+        largest = max(float(part.max()) for part in law)
+        if square == 0 or largest / square > 1e300:
             return None
-        scale = np.divide(decay, spread, out=np.zeros_like(spread), where=moved)
-        mean, covariance = facts.coupled_gap
-        variances, basis = np.linalg.eigh(scale[:, None] * covariance * scale)
-        shift = basis.T @ (scale[:, None] * mean)
-        return np.sum(shift**2, axis=1) * _UP, np.maximum(variances, 0)
+        return law[0] / square * _UP, law[1] / square
 
     def forward(self, epsilon: float) -> float:
         if self._gap_law is None:
