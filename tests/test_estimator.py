@@ -113,6 +113,15 @@ def test_the_second_request_is_charged_for_the_first():
     assert both.unlearn_noise_[1] > 1.2 * alone.unlearn_noise_[0]
 
 
+def test_a_request_that_needs_no_noise():
+    """The learning noise suffices at some shares of delta for the sensitivity event, not at others."""
+    features, targets = data()
+    model = quick().fit(features, targets)
+    certificate = model.forget(1, epsilon=1.0, delta=1e-3)
+    assert model.unlearn_noise_ == [0.0]
+    assert certificate.holds(1.0, math.log(1e-3))
+
+
 def test_after_forgetting_the_weights_follow_the_rows_left():
     features, targets = data(n=30)
     targets = targets.copy()

@@ -292,6 +292,8 @@ def calibrate_requests(
         least = _least(lambda noise, at=at: at(noise).holds(epsilon, wanted), math.inf if best is None else best[0])
         if least is not None:
             best = least, at(least)
+        if least == 0:
+            break
     if best is None:
         raise ValueError(f"epsilon = {epsilon!r}, delta = {delta!r}: no unlearning noise certifies this target")
     return best
@@ -312,7 +314,7 @@ def _least(holds: Callable[..., bool], known: float) -> float | None:
         if high < 1e-300:
             return high
     while high > low * (1 + 1e-9):
-        middle = math.sqrt(low * high)
+        middle = math.sqrt(low) * math.sqrt(high)
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
 
