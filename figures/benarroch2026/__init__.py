@@ -1,0 +1,1 @@
+"""Benarroch, Atif, Cappe 2026: the figures."""

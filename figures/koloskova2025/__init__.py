@@ -1,0 +1,1 @@
+"""Koloskova et al. 2025: the figures."""

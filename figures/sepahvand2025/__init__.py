@@ -1,0 +1,1 @@
+"""Sepahvand et al. 2025: the figures."""

@@ -1,0 +1,131 @@
+"""Every picture at smoke scale: its numbers are the stored ones, drawing is deterministic, keeping works."""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from figures import __main__ as command
+from figures import gallery, style
+from linear.datasets import load
+from paper_checks.registry import all_claims
+
+REFERENCE = json.loads((Path(__file__).parent / "reference" / "figures.json").read_text(encoding="utf-8"))
+DRAWABLE = [name for name, module in gallery.catalogue().items() if not module.ABOUT.missing()]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", None)
+
+
+def nothing(done, total):
+    pass
+
+
+def summary(array):
+    """What of an array is stored: its shape, and a few of its entries spread over it (all, when there are few)."""
+    flat = np.asarray(array).ravel()
+    chosen = flat[np.unique(np.linspace(0, max(len(flat) - 1, 0), 12).astype(int))] if len(flat) else flat
+    return {"shape": list(np.shape(array)), "entries": chosen.tolist()}
+
+
+@pytest.mark.parametrize("name", DRAWABLE)
+def test_smoke_scale_gives_the_stored_numbers_and_a_picture(name, digits, tmp_path):
+    module = gallery.catalogue()[name]
+    dataset = digits if module.ABOUT.needs == "data set" else None
+    settings = gallery.settings_of(module, "smoke")
+    stem = tmp_path / name
+    found, inputs, kept = gallery.collect(module, settings, dataset, stem, nothing)
+    assert not kept
+    assert set(found.arrays) == set(REFERENCE[name])
+    for key, stored in REFERENCE[name].items():
+        now = summary(found[key])
+        assert now["shape"] == stored["shape"], key
+        if found[key].dtype.kind in "US":
+            assert now["entries"] == stored["entries"], key
+        else:
+            np.testing.assert_allclose(now["entries"], stored["entries"], rtol=2e-5, atol=1e-12, err_msg=key)
+    paths = gallery.picture(module, found, stem, inputs)
+    assert [path.suffix for path in paths] == [".png", ".svg"]
+    with Image.open(paths[0]) as picture:
+        assert picture.width == 1440
+        assert picture.text["Description"] == module.caption(found)
+        assert picture.text["Inputs"] == inputs
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", ["benarroch2026/fig2", "benarroch2026/fig4"])
+def test_the_same_numbers_give_the_same_bytes(name, digits, tmp_path):
+    module = gallery.catalogue()[name]
+    dataset = digits if module.ABOUT.needs == "data set" else None
+    settings = gallery.settings_of(module, "smoke")
+    found, inputs, _ = gallery.collect(module, settings, dataset, tmp_path / "a", nothing)
+    again, _, kept = gallery.collect(module, settings, dataset, tmp_path / "a", nothing)
+    assert kept
+    first, second = (
+        [path.read_bytes() for path in gallery.picture(module, numbers, tmp_path / stem, inputs)]
+        for numbers, stem in ((found, "b"), (again, "c"))
+    )
+    assert first == second
+
+
+def test_small_text_is_refused():
+    with style.applied():
+        figure, axis = style.canvas(2.0)
+        axis.set_xlabel("tiny", fontsize=6)
+        with pytest.raises(ValueError, match="text 'tiny' is smaller than 8 points"):
+            style.finished(figure, "A caption.")
+        plt.close(figure)
+
+
+def test_every_figure_says_what_it_belongs_to():
+    for name, module in gallery.catalogue().items():
+        about = module.ABOUT
+        assert about.shows and about.original and module.SETTINGS.keys() == {"full", "smoke"}, name
+        assert module.SETTINGS["full"].keys() == module.SETTINGS["smoke"].keys(), name
+        assert not about.statement or any(claim.startswith(about.statement) for claim in all_claims()), name
+        assert (about.needs == "saved results") == bool(about.results), name
+
+
+def test_kept_numbers_are_made_again_when_an_input_changes(tmp_path):
+    module = gallery.catalogue()["benarroch2026/fig2"]
+    settings = gallery.settings_of(module, "smoke")
+    stem = tmp_path / "a"
+    _, first, _ = gallery.collect(module, settings, None, stem, nothing)
+    other, second, kept = gallery.collect(module, {**settings, "seed": 9}, None, stem, nothing)
+    assert not kept and first != second
+    stem.with_suffix(".npz").write_bytes(b"damaged")
+    again, third, kept = gallery.collect(module, {**settings, "seed": 9}, None, stem, nothing)
+    assert not kept and third == second
+    np.testing.assert_array_equal(again["paths"], other["paths"])
+
+
+def test_settings_are_checked():
+    module = gallery.catalogue()["benarroch2026/fig2"]
+    assert gallery.settings_of(module, "smoke", {"seed": "7"})["seed"] == 7
+    with pytest.raises(ValueError, match="set = 'sead': benarroch2026/fig2 has"):
+        gallery.settings_of(module, "smoke", {"sead": "7"})
+    with pytest.raises(ValueError, match="set seed = 'x': must be of type int"):
+        gallery.settings_of(module, "smoke", {"seed": "x"})
+
+
+def test_command_lists_draws_and_refuses(tmp_path, capsys):
+    assert command.main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    for name in gallery.catalogue():
+        assert name in listed
+    for entry in gallery.UNDRAWN:
+        assert entry.id in listed
+    assert command.main(["benarroch2026/fig2", "--scale", "smoke", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "benarroch2026" / "fig2.svg").is_file()
+    assert "1 of 1 figures" in capsys.readouterr().out
+    assert command.main(["nobody/fig1"]) == 2
+    assert "id = 'nobody/fig1': must be one of benarroch2026/fig1" in capsys.readouterr().err
+    assert command.main(["benarroch2026/fig6"]) == 2
+    assert "is not drawn: its caption was not public" in capsys.readouterr().err
+    assert command.main(["benarroch2026/fig2", "--set", "seed"]) == 2
+    assert command.main(["--set", "seed=3"]) == 2
