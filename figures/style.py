@@ -123,12 +123,24 @@ def _wrapped(figure: Figure, text: str) -> list[str]:
     return [*lines, line]
 
 
+def _settle(figure: Figure) -> None:
+    """Find the layout once and round it: its solver's last digits vary, and names inside an SVG are made from them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        left, bottom, width, height = (round(float(value), 6) for value in axis.get_position(original=True).bounds)
+        axis.set_position((left, bottom, width, height))
+    for words in figure.texts:
+        across, up = words.get_position()
+        words.set_position((round(float(across), 6), round(float(up), 6)))
+
+
 def save(figure: Figure, stem: Path, facts: dict[str, str]) -> list[Path]:
     """Write stem.png (256 colours, `facts` in its text chunks) and stem.svg; the same figure gives the same bytes."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     raw, vector, picture = BytesIO(), BytesIO(), BytesIO()
+    _settle(figure)
     figure.savefig(raw, format="png", dpi=_DPI)
-    figure.set_layout_engine("none")  # the layout stands; finding it again would only cost time
     figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": "unlearncheck"})
     plt.close(figure)
     notes = PngImagePlugin.PngInfo()

@@ -70,7 +70,7 @@ def test_the_same_numbers_give_the_same_bytes(name, digits, tmp_path):
         [path.read_bytes() for path in gallery.picture(module, numbers, tmp_path / stem, inputs)]
         for numbers, stem in ((found, "b"), (again, "c"))
     )
-    assert first == second
+    assert [one == other for one, other in zip(first, second, strict=True)] == [True, True]
 
 
 def test_small_text_is_refused():
