@@ -37,12 +37,16 @@ def problem_and_schedule(settings: Settings, dataset: Dataset) -> tuple[linear.R
 
 
 def describe(settings: Settings, data: str, step_size: float) -> str:
-    """The parameters of `problem_and_schedule` in words; without the unlearning noise where the picture sets its own."""
-    unlearning = f" and {settings['unlearn_noise']:g} (unlearning)" if "unlearn_noise" in settings else ""
+    """The parameters of `problem_and_schedule` in words; those that `settings` lacks are left out."""
+    phases = f"T = {settings['learn_steps']} learning"
+    if "unlearn_steps" in settings:
+        phases += f" and K = {settings['unlearn_steps']} unlearning"
+    noise = f"{settings['learn_noise']:g} (learning)"
+    if "unlearn_noise" in settings:
+        noise += f" and {settings['unlearn_noise']:g} (unlearning)"
     return (
-        f"Ridge on {data}; penalty {settings['ridge']:g} (not divided by n), step size 1/L = {step_size:.3g}, "
-        f"T = {settings['learn_steps']} learning and K = {settings['unlearn_steps']} unlearning steps, injected noise "
-        f"{settings['learn_noise']:g} (learning){unlearning} per step"
+        f"Ridge on {data.strip('. ')}; penalty {settings['ridge']:g} (not divided by n), step size 1/L = {step_size:.3g}, "
+        f"{phases} steps, injected noise {noise} per step"
     )
 
 

@@ -29,7 +29,7 @@ INK = "#1a1a1a"
 TRUTH = "#1a1a1a"
 CLAIM = "#0b4f8a"
 OTHER = "#d1661c"
-THIRD = "#6f9fc4"
+THIRD = "#5b8fbb"
 GREY = "#7a7a7a"
 PALE = "#b8b8b8"
 FAINT = "#e3e3e3"
@@ -113,7 +113,8 @@ def _wrapped(figure: Figure, text: str) -> list[str]:
     font = FontProperties(size=SMALLEST)
     most = (WIDTH - 0.12) * figure.dpi
     lines, line = [], ""
-    for word in text.split():
+    # No line ends next to a sign of equality.
+    for word in text.replace(" = ", "\u00a0=\u00a0").split(" "):
         longer = f"{line} {word}" if line else word
         if line and renderer.get_text_width_height_descent(longer, font, ismath=False)[0] > most:
             lines.append(line)

@@ -229,7 +229,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     from figures.ours import every_theory
 
-    paths += every_theory.draw(result, stem)
+    paths += every_theory.redraw(result, stem)
     console.print(
         f"{len(result.indices)} points in {result.settings['seconds']:.1f} s; "
         + ", ".join(str(path) for path in paths),

@@ -5,28 +5,40 @@ Drawn from the .npz that ``unlearncheck compare`` saves; ``python -m figures.our
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bounds.deletion.theories.case import Budget
 from bounds.deletion.theories.catalogue import EXACT, THEORIES
-from bounds.deletion.theories.comparison import QUESTIONS, Comparison, load, quartiles
+from bounds.deletion.theories.comparison import QUESTIONS, Comparison, compare, load, quartiles
+from linear.datasets import Dataset
+
+from .. import ridge_setting, style
+from ..gallery import About, Arrays, Found, Progress
+
+ABOUT = About(
+    id="ours/every_theory",
+    shows="The noise and the steps that every theory asks for, on one ridge problem",
+    original="ours",
+    statement="derived.uniform_unlearning",
+    needs="data set",
+    minutes=1.0,
+)
+_BASE = {**ridge_setting.RIDGE, "epsilon": 0.1, "delta": 1e-5, "points": 60}
+SETTINGS = {"full": _BASE, "smoke": {**_BASE, "learn_steps": 8, "points": 2}}
 
 Array = NDArray[np.float64]
-_WIDTH = 7.2  # inches in print
-_SMALLEST = 8.0  # points
 _EDGE = 0.94  # where on the axis answers above the panel are drawn
 _MOST_DECADES = 6.0  # the noise axis ends this far above the largest exact answer
-_INK, _PALE, _MARK = "#1a1a1a", "#8c8c8c", "#0b4f8a"
+_INK, _PALE, _MARK = style.INK, style.GREY, style.CLAIM
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +55,7 @@ class Panel:
     top: float
 
 
-def data(result: Comparison) -> list[Panel]:
+def panels_of(result: Comparison) -> list[Panel]:
     """The two panels; nothing is lost but what lies off the scale, which is drawn at the edge and counted."""
     s = result.settings
     titles = {
@@ -79,46 +91,65 @@ def data(result: Comparison) -> list[Panel]:
     return panels
 
 
-def draw(result: Comparison, stem: Path) -> list[Path]:
-    """Draw `data` as stem.png and stem.svg; returns the paths."""
-    panels = data(result)
-    style: Any = {"font.size": _SMALLEST, "svg.fonttype": "none", "svg.hashsalt": "every theory", "axes.linewidth": 0.6}
-    with plt.rc_context(style):
-        figure, axes = plt.subplots(1, 2, figsize=(_WIDTH, 4.3), sharey=True)
-        for panel, axis in zip(panels, axes, strict=True):
-            _panel(axis, panel)
-        axes[0].set_yticks(range(len(panels[0].labels)), panels[0].labels)
-        for label, own in zip(axes[0].get_yticklabels(), panels[0].per_instance, strict=True):
-            label.set_color(_INK if own else "#5a5a5a")
-        s = result.settings
-        figure.suptitle(
-            f"What each theory asks for to forget one training point ({result.data.split(':')[0]}, "
-            f"epsilon = {s['epsilon']:g}, delta = {s['delta']:g})",
-            x=0.01,
-            ha="left",
-            fontsize=9.5,
-            weight="bold",
-        )
-        figure.text(
-            0.01,
-            0.012,
-            f"Circles: {len(result.indices)} training points; bar: their median; diamond: a theory that gives every point "
-            "the same answer.\nNumbers: median multiple of the exact answer. Arrows: beyond the axis, infinite, or noise "
-            "above 1e30. Crosses: nothing needed.",
-            fontsize=_SMALLEST,
-            color=_INK,
-        )
-        figure.tight_layout(rect=(0, 0.09, 1, 0.985), w_pad=1.0)
-        paths = []
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for suffix, options in ((".png", {"dpi": 200}), (".svg", {"metadata": {"Date": None}})):
-            path = stem.with_name(stem.name + suffix)
-            temporary = path.with_name(f".{path.name}.part{suffix}")
-            figure.savefig(temporary, **options)  # type: ignore[arg-type]
-            temporary.replace(path)
-            paths.append(path)
-        plt.close(figure)
-    return paths
+def comparison_of(found: Found) -> Comparison:
+    """The numbers as a comparison."""
+    return Comparison(
+        data=found.data,
+        settings=json.loads(str(found["comparison"])),
+        names=tuple(str(name) for name in found["names"]),
+        **{name: found[name] for name in ("indices", "leverages", "losses", "noise", "steps")},
+    )
+
+
+def found_of(result: Comparison) -> Found:
+    """A comparison as numbers to draw."""
+    arrays = {name: getattr(result, name) for name in ("indices", "leverages", "losses", "noise", "steps")}
+    kept = {"comparison": np.array(json.dumps(result.settings)), "names": np.array(result.names)}
+    return Found({**arrays, **kept}, {}, result.data)
+
+
+def data(settings: Any, dataset: Dataset, progress: Progress) -> Arrays:
+    """What every theory asks for, for `points` rows spread by leverage."""
+    problem, schedule = ridge_setting.problem_and_schedule(settings, dataset)
+    result = compare(
+        problem,
+        schedule,
+        budget=Budget(settings["epsilon"], settings["delta"], settings["delta"] / 2),
+        points=int(settings["points"]),
+        data=dataset.name,
+        jobs=ridge_setting.JOBS if settings["points"] > 4 else 1,
+        progress=progress,
+    )
+    steady = {name: value for name, value in result.settings.items() if name != "seconds"}
+    return found_of(replace(result, settings=steady)).arrays
+
+
+def draw(found: Found) -> Figure:
+    """Two panels, noise and steps, a row of answers per theory."""
+    result = comparison_of(found)
+    panels = panels_of(result)
+    figure, axes = style.canvas(4.1, 1, 2, sharey=True)
+    for panel, axis in zip(panels, axes, strict=True):
+        _panel(axis, panel)
+    axes[0].set_yticks(range(len(panels[0].labels)), panels[0].labels)
+    for words, own in zip(axes[0].get_yticklabels(), panels[0].per_instance, strict=True):
+        words.set_color(style.INK if own else "#5a5a5a")
+    style.title(figure, "What each theory asks for to forget one training point")
+    return figure
+
+
+def caption(found: Found) -> str:
+    """All parameters."""
+    result = comparison_of(found)
+    s = result.settings
+    return (
+        f"Circles: {len(result.indices)} of {s['n_points']:.0f} training points, spread over the leverages; bar: their "
+        "median; diamond: a theory that gives every point the same answer. Numbers: median multiple of the exact answer. "
+        "Arrows: beyond the axis, infinite, or noise above 1e30. Crosses: nothing needed. Target (epsilon, delta) = "
+        f"({s['epsilon']:g}, {s['delta']:g}) in both directions, of which {s['delta_s']:g} for sensitivities. Ridge on "
+        f"{result.data.strip('. ')}; penalty {s['ridge']:g}, step size {s['step_size']:.3g}, {s['learn_steps']:.0f} learning "
+        f"steps with injected noise {s['learn_noise']:g}."
+    )
 
 
 def _panel(axis: Axes, panel: Panel) -> None:
@@ -172,6 +203,14 @@ def _remark(answers: Array, beyond: NDArray[np.bool_], times: float) -> str:
     return f"x {times:,.0f}" if times >= 9.5 else f"x {times:.1f}"
 
 
+def redraw(result: Comparison, stem: Path) -> list[Path]:
+    """Draw a comparison made elsewhere as stem.png and stem.svg; returns the paths."""
+    found = found_of(result)
+    with style.applied():
+        figure = style.finished(draw(found), caption(found))
+        return style.save(figure, stem, {"Title": ABOUT.shows, "Description": caption(found)})
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Draw a saved comparison again beside its file; exit status 2 for a wrong call."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -179,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("usage: python -m figures.ours.every_theory FILE.npz", file=sys.stderr)
         return 2
     try:
-        paths = draw(load(Path(given[0])), Path(given[0]).with_suffix(""))
+        paths = redraw(load(Path(given[0])), Path(given[0]).with_suffix(""))
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
