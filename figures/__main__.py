@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the named figures"
     )
+    top.add_argument("--keep", action="store_true", help="also put the PNG beside the figure's source, for the pages")
     top.add_argument("--out", type=Path, default=Path("figures/out"), help="folder for pictures and numbers")
     return top
 
@@ -115,7 +116,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
                     stem,
                     lambda done, of, task=task: bar.update(task, completed=done, total=of),  # type: ignore[misc]
                 )
-                gallery.picture(module, found, stem, inputs)
+                drawing = gallery.picture(module, found, stem, inputs)[0]
+                if options.keep:
+                    gallery.keep(name, drawing)
             except (ValueError, FloatingPointError) as error:
                 reasons[name] = f"FAILED: {error}"
             else:

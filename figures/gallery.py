@@ -38,6 +38,7 @@ Progress = Callable[[int, int], None]
 Scale = Literal["full", "smoke"]
 
 ROOT = Path(__file__).parent
+_LARGEST_KEPT = 120_000  # bytes
 _COMPUTING = ("linear", "bounds")  # packages whose sources are part of every figure's inputs
 
 
@@ -189,6 +190,18 @@ def store(found: Found, stem: Path, inputs: str, table: tuple[str, ...]) -> None
         style.write(stem.with_name(stem.name + ".csv"), text.getvalue().encode())
 
 
+def keep(name: str, drawing: Path) -> Path:
+    """Put a PNG beside its figure's source; ValueError where it is too large for the repository."""
+    from . import style
+
+    content = drawing.read_bytes()
+    if len(content) > _LARGEST_KEPT:
+        raise ValueError(f"{name}: the PNG has {len(content):,} bytes: must be at most {_LARGEST_KEPT:,} to be kept")
+    path = ROOT / f"{name}.png"
+    style.write(path, content)
+    return path
+
+
 def load(path: Path, inputs: str | None = None) -> Found | None:
     """Numbers kept by `store`; None when there are none, they are damaged, or they belong to other inputs."""
     try:
@@ -210,4 +223,10 @@ def picture(module: Any, found: Found, stem: Path, inputs: str) -> list[Path]:
     caption = module.caption(found)
     with style.applied():
         figure = style.finished(module.draw(found), caption)
-        return style.save(figure, stem, {"Title": module.ABOUT.shows, "Description": caption, "Inputs": inputs})
+        facts = {
+            "Title": module.ABOUT.shows,
+            "Description": caption,
+            "Statement": module.ABOUT.statement,
+            "Inputs": inputs,
+        }
+        return style.save(figure, stem, facts)

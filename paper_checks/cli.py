@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "compare": ("paper_checks.compare", (), "the noise and the steps every theory asks for, on one ridge problem"),
     "clipping": ("paper_checks.clipping_tables", (), "clipped fine-tuning: certified against exact, who wins where"),
     "deep": ("torch_bridge.__main__", (), "the papers' experiments with networks: difficulty, clipping, audit"),
+    "docs": ("paper_checks.pages", (), "write the pages of the papers and of the pictures"),
     "figures": ("figures.__main__", (), "draw the figures of the papers, and ours"),
 }
 

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from paper_checks import cli
+from paper_checks import cli, pages
 from paper_checks.registry import all_claims
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```\s+prints\s+```text\n(.*?)```", README, flags=re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHARP_EDGES = (ROOT / "paper_checks" / "SHARP_EDGES.md").read_text(encoding="utf-8")
+EXAMPLES = [
+    found
+    for page in (README, SHARP_EDGES)
+    for found in re.findall(r"```python\n(.*?)```\s+prints\s+```text\n(.*?)```", page, flags=re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("place", range(len(EXAMPLES)))
@@ -32,3 +38,21 @@ def test_every_verb_and_claim_the_readme_names_exists():
         assert verb in cli.VERBS, verb
     for name in re.findall(r"counterexamples/([\w.]+)\.json", README):
         assert name in all_claims(), name
+
+
+def test_claims_named_on_the_page_of_sharp_edges_exist():
+    named = re.findall(r"`((?:benarroch|koloskova|sepahvand|chien|thudi|bok)\d{4}\.[\w.]+)`", SHARP_EDGES)
+    assert named
+    for name in named:
+        assert any(claim.startswith(name) for claim in all_claims()), name
+
+
+def test_generated_pages_are_up_to_date():
+    stale = [path for path, text in pages.pages().items() if path.read_text(encoding="utf-8") != text]
+    assert not stale, "run `unlearncheck docs`"
+
+
+def test_every_link_of_the_pages_leads_somewhere():
+    for path, text in pages.pages().items():
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+            assert (path.parent / target).exists(), (path, target)
