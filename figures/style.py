@@ -173,8 +173,8 @@ def label(axis: Axes, text: str, at: tuple[float, float], color: str = INK, **op
     axis.annotate(text, at, offset, textcoords="offset points", color=color, **given)
 
 
-def spaced(values: Sequence[float], gap: float) -> list[float]:
-    """The values moved as little as order allows so that neighbours are at least `gap` apart (for labels)."""
+def spaced(values: Sequence[float], gap: float, most: float = np.inf) -> list[float]:
+    """The values moved so that neighbours are at least `gap` apart and none is above `most`, in their order (for labels)."""
     order = np.argsort(values, kind="stable")
     placed = np.asarray(values, dtype=float)[order]
     for _ in range(200):
@@ -187,6 +187,10 @@ def spaced(values: Sequence[float], gap: float) -> list[float]:
                 moved = True
         if not moved:
             break
+    ceiling = most
+    for k in range(len(placed) - 1, -1, -1):
+        placed[k] = min(placed[k], ceiling)
+        ceiling = placed[k] - gap
     back = np.empty_like(placed)
     back[order] = placed
     return [float(value) for value in back]

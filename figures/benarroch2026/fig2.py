@@ -107,7 +107,7 @@ def draw(found: Found) -> Figure:
     for level, words in zip(found["minimisers"], ("minimiser with the point", "minimiser without it"), strict=True):
         axis.axhline(level, color=style.PALE, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
         style.label(axis, words, (step[-1], level), color=style.GREY)
-    place = int(0.38 * learn)
+    place = int(0.42 * learn)
     for chain, (words, color, _) in enumerate(looks):
         side = 1 if found["mean"][chain, place] >= found["mean"][1 - chain, place] else -1
         edge = found["mean"][chain, place] + side * 2 * found["spread"][chain, place]

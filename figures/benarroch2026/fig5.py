@@ -42,7 +42,7 @@ _WORDS = {
     "exact": ("exact\noptimum", 0.9, "right"),
     "direction_aware": ("direction-\naware", 0.72, "left"),
     "hull": ("own\nshifts", 0.55, "right"),
-    "gdp_uniform": ("uniform", 0.2, "left"),
+    "gdp_uniform": ("uniform", 0.1, "left"),
 }
 _LOOKS: dict[str, tuple[str, Any]] = {
     "exact": (style.TRUTH, (0, (1, 1))),
@@ -139,6 +139,8 @@ def draw(found: Found) -> Figure:
             axis.fill_between(found["epsilon"], mean - half, mean + half, color=color, alpha=0.18, linewidth=0)
             axis.plot(found["epsilon"], mean, color=color, linestyle=dashes)
         axis.set_xscale("log")
+        axis.set_xticks([0.05, 0.1, 0.2, 0.5, 1, 2], ["0.05", "0.1", "0.2", "0.5", "1", "2"])
+        axis.minorticks_off()
         axis.set_xlabel("epsilon")
         axis.set_title(f"point {points[row]}, leverage {found['leverage'][row]:.2g}", fontsize=style.SMALLEST)
         axis.grid(axis="y")

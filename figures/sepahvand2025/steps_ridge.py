@@ -80,7 +80,7 @@ def draw(found: Found) -> Figure:
         axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axis.minorticks_off()
         axis.yaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value >= 1e6 else f"{value:,.0f}")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.06 * max(found[name].max(), found[f"{name}_fit"].max()))
         axis.set_xlabel("per-instance privacy loss / order")
         axis.set_title(words + (": a logarithm" if bends and scale else ": no logarithm"))
         axis.grid(axis="y")
