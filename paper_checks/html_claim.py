@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from .codec import decode
+from .html_pictures import pictures
 from .readable_math import to_html
 from .svg_plot import Marked, Pair, scatter
 from .verdict import show_log
@@ -68,6 +69,7 @@ def section(record: Record, known: set[str], folder: str) -> str:
         _mutants(record["mutants"]),
         "</div>",
         f"<div>{figures}</div>",
+        pictures(record["id"]),
         "</section>",
     ]
     return "\n".join(part for part in parts if part)

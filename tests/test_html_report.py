@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paper_checks import html_claim, html_report, report, svg_plot
+from figures.stored import Stored, stored_pictures
+from paper_checks import html_claim, html_pictures, html_report, report, svg_plot
 from paper_checks.claim import Claim, Mutant
 from paper_checks.court import Court
 from paper_checks.legs import Comparison
@@ -387,9 +388,34 @@ def test_the_page_fetches_nothing(saved):
     page = Page(saved.text)
     policy = next(meta["content"] for meta in page.all("meta") if "Content-Security" in (meta.get("http-equiv") or ""))
     assert policy.startswith("default-src 'none';")
-    assert not re.search(r"https?:|@import|url\(|//[a-z]", saved.text)
-    assert not [attributes for _, attributes in page.elements if {"src", "srcset", "action"} & attributes.keys()]
-    assert {tag for tag, _ in page.elements}.isdisjoint({"link", "img", "iframe", "object", "embed"})
+    inline = r'src="data:image/png;base64,[A-Za-z0-9+/=]*"'
+    assert not re.search(r"https?:|@import|url\(|//[a-z]", re.sub(inline, "", saved.text))
+    assert len(re.findall(inline, saved.text)) == len(page.all("img"))
+    elsewhere = [attributes for tag, attributes in page.elements if tag != "img"]
+    assert not [attributes for attributes in elsewhere if {"src", "srcset", "action"} & attributes.keys()]
+    assert {tag for tag, _ in page.elements}.isdisjoint({"link", "iframe", "object", "embed"})
+
+
+def test_pictures_stand_once_under_the_first_claim_they_belong_to(monkeypatch):
+    kept = [
+        Stored("ours/a", "A & b", "A caption.", "bok2024", b"png"),
+        Stored("ours/b", "B", "Another.", "", b"png"),
+        Stored("ours/c", "C", "A third.", "nowhere.at_all", b"png"),
+    ]
+    monkeypatch.setattr(html_pictures, "stored_pictures", lambda: kept)
+    html_pictures._by_claim.cache_clear()
+    try:
+        shown = {claim: html_pictures.pictures(claim) for claim in all_claims()}
+    finally:
+        html_pictures._by_claim.cache_clear()
+    first = next(claim for claim in all_claims() if claim.startswith("bok2024"))
+    assert [claim for claim, text in shown.items() if text] == [first]
+    assert 'alt="A &amp; b"' in shown[first] and "A caption." in shown[first] and "cG5n" in shown[first]
+
+
+def test_the_pictures_of_the_repository_are_small():
+    sizes = [len(picture.content) for picture in stored_pictures()]
+    assert max(sizes) <= 120_000 and sum(sizes) <= 3_000_000
 
 
 def test_statuses_are_said_in_words_and_shapes_not_by_colour_alone(saved):

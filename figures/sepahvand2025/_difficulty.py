@@ -32,9 +32,9 @@ def describe(facts: Any) -> str:
     """The experiment in words."""
     found = saved.parsed(facts)
     s = found["settings"]
+    data = found["problem"].split(";")[0].strip(". ")
     return (
-        f"Data: {found['problem'].split(';')[0].strip('. ')}; a network ({s['net']}) with {s['hidden']} hidden units, "
-        f"{s['seeds']} seeds, {s['learn_steps']} learning and up to {s['unlearn_steps']} unlearning steps of size "
-        f"{s['step_size']:g}, temperature {s['temperature']:g}, penalty {s['penalty']:g}, Poisson batches of rate {s['rate']:g}; groups of "
-        f"{s['group_size']} points"
+        f"Data: {data}; a network ({s['net']}) with {s['hidden']} hidden units, {s['seeds']} seeds, {s['learn_steps']} learning "
+        f"and up to {s['unlearn_steps']} unlearning steps of size {s['step_size']:g}, temperature {s['temperature']:g}, penalty "
+        f"{s['penalty']:g}, Poisson batches of rate {s['rate']:g}; groups of {s['group_size']} points"
     )
