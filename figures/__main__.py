@@ -57,7 +57,8 @@ def chosen(ids: list[str]) -> dict[str, Any]:
 def show_list(console: Console) -> None:
     """Every figure with the paper's own, its statement, the data it needs and the minutes it takes."""
     table = terminal.plain_table("Figures")
-    for name in ("id", "figure", "belongs to", "needs"):
+    table.add_column("id", no_wrap=True)
+    for name in ("figure", "belongs to", "needs"):
         table.add_column(name, overflow="fold")
     table.add_column("minutes", justify="right")
     for name, module in gallery.catalogue().items():
