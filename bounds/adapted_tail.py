@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
 from bounds import gaussian_dp
-from bounds._tails import STEP, contour, increasing_root
+from bounds._tails import STEP, contour
 from bounds.adapted import log_delta
 
 Array = NDArray[np.float64]
@@ -118,14 +118,14 @@ class BudgetLaw:
         """Where K'(theta) = budget (+ 1/theta)."""
         top = math.log(self.threshold) if math.isfinite(self.threshold) else 600.0
 
-        def rising(t: Array) -> Array:
-            theta = float(np.exp(t[0]))
-            if theta >= self.threshold:
-                return np.array([math.inf])
-            return np.array([self.slope(theta) - budget - (1 / theta if pole else 0.0)])
+        def rising(t: float) -> float:
+            theta = math.exp(t)
+            if theta >= self.threshold * (1 - 1e-12):
+                return 1e300
+            return min(self.slope(theta) - budget - (1 / theta if pole else 0.0), 1e300)
 
-        root = increasing_root(rising, np.array([top - 200.0]), np.array([top]), halvings=50)
-        return min(float(np.exp(root[0])), self.threshold * (1 - 1e-9))
+        root = brentq(rising, top - 200.0, top, xtol=1e-6) if rising(top - 200.0) < 0 else top - 200.0
+        return min(math.exp(root), self.threshold * (1 - 1e-9))
 
     def log_delta(self, epsilon: float, *, guaranteed: bool = False) -> float:
         """min over mu of log(d_mu(epsilon) + Pr[B > mu^2]): the truncated theorem with the tail computed.
@@ -141,7 +141,7 @@ class BudgetLaw:
             budget = self.mean + spread * math.exp(x)
             return log_delta(math.sqrt(budget), tail(budget), epsilon)
 
-        grid = np.linspace(-3.0, 9.0, 25)
+        grid = np.linspace(-2.0, 8.0, 16)
         values = [promise(x) for x in grid]
         best = int(np.argmin(values))
         inside = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
