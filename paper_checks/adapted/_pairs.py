@@ -29,9 +29,14 @@ def affine(instance: RidgeInstance) -> AffinePair:
         full = (eye - schedule.step_size * problem.hessian, schedule.step_size * problem.cross)
         less = (eye - schedule.step_size * rest.hessian, schedule.step_size * rest.cross)
         steps = [full] * schedule.learn_steps + [less] * schedule.unlearn_steps
-        base = [np.stack([step[k] for step in steps]) for k in (0, 1)]
-        reference = [np.stack([less[k]] * len(steps)) for k in (0, 1)]
-        instance.shared["affine"] = AffinePair(*base, *reference, schedule.noise_std, problem.initial)
+        instance.shared["affine"] = AffinePair(
+            base_maps=np.stack([step[0] for step in steps]),
+            base_offsets=np.stack([step[1] for step in steps]),
+            reference_maps=np.stack([less[0]] * len(steps)),
+            reference_offsets=np.stack([less[1]] * len(steps)),
+            noise_std=schedule.noise_std,
+            start=problem.initial,
+        )
     found: AffinePair = instance.shared["affine"]
     return found
 

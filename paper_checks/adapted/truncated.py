@@ -140,7 +140,7 @@ CLAIMS = (
     Claim(
         id="adapted.truncated",
         source=SOURCE,
-        statement="H_{e^eps}(P||Q) <= d_mu(eps) + Pr_X[B > mu^2] for every mu (here at the tail delta_s), P the base of the plan.",
+        statement="H_{e^eps}(P||Q) <= d_mu(eps) + Pr_X[B > mu^2] for every mu (here at the tail delta_s).",
         provenance="derived",
         against=AGAINST,
         promise=at_quantile(),

@@ -122,7 +122,8 @@ class AdaptedInstance:
 
 
 def _of(rows: list[tuple[float, float, float, float, float]], epsilon: float, kind: str) -> AdaptedInstance:
-    return AdaptedInstance(*np.array(rows, dtype=float).T, epsilon, kind)
+    base, base_offset, reference, reference_offset, std = np.array(rows, dtype=float).T
+    return AdaptedInstance(base, base_offset, reference, reference_offset, std, epsilon, kind)
 
 
 class Adapted(Family):
