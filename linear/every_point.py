@@ -35,7 +35,9 @@ REFUSED = -1  # not even that one resolves the point
 RANKS = (28, 48, 80)
 _LEFT_OUT = 4  # the last dimensions, to see what the reduction costs
 _MISSED = 1e-9  # of a power of A on the row; more is not called reduced, however little the result moves
-_ABSOLUTE, _RELATIVE = 1e-8, 1e-11  # allowed error of a natural logarithm
+_ABSOLUTE = 1e-8  # allowed error of a natural logarithm, or
+_RELATIVE = 1e-11  # of it where that is more, by leaving out dimensions;
+_ROUNDING = 1e-9  # by rounding, which is as large in all dimensions
 _EPSILON_TOLERANCE = 1e-8  # relative
 _BLOCK_ENTRIES = 1 << 24  # doubles in the largest temporary array: 128 MB
 _FORMAT = 1  # of what is kept on disk
@@ -100,11 +102,12 @@ def deletion_profile(
     progress : called with the number of points of every finished chunk.
 
     Raises ValueError where no noise is ever added and FloatingPointError where the chain leaves the range of doubles.
-    Errors are estimated, not proved: beyond 1e-8 (1e-11 of a logarithm where that is more) a point takes a longer path.
+    Errors are estimated, not proved. A point takes a longer path if the reduction may cost more than 1e-8 (1e-11 of the
+    logarithm where that is more) or rounding more than 1e-8 (1e-9 of the logarithm).
     """
     epsilons = np.atleast_1d(_checks.real_array("epsilon", epsilon, dimensions=(0, 1)))
     measure = partial(_logarithms, epsilons=epsilons)
-    allowed = partial(_allowed, absolute=_ABSOLUTE, relative=_RELATIVE)
+    allowed = partial(_allowed, absolute=_ABSOLUTE, relative=(_RELATIVE, _ROUNDING))
     run = _Run(problem, schedule, measure, allowed, 2 * len(epsilons), ("logarithms", epsilons))
     chosen, found = run.over(indices, chunk, workers, checkpoint, progress)
     half = len(epsilons)
@@ -138,7 +141,7 @@ def deletion_epsilons(
     if outside.any():
         raise ValueError(f"delta = {deltas[outside][0]}: must lie between 0 and 1")
     measure = partial(_epsilons, deltas=deltas)
-    allowed = partial(_allowed, absolute=0.0, relative=_EPSILON_TOLERANCE)
+    allowed = partial(_allowed, absolute=0.0, relative=(_EPSILON_TOLERANCE, _EPSILON_TOLERANCE))
     run = _Run(problem, schedule, measure, allowed, len(deltas), ("epsilons", deltas))
     chosen, found = run.over(indices, chunk, workers, checkpoint, progress)
     return DeletionEpsilons(chosen, deltas, found["values"] + found["error"], found["rank"])
@@ -157,8 +160,9 @@ def _epsilons(pairs: ManyPairs, deltas: Array) -> tuple[Array, Array]:
     return found, np.zeros_like(found)
 
 
-def _allowed(values: Array, *, absolute: float, relative: float) -> Array:
-    return np.maximum(absolute, relative * np.where(np.isfinite(values), np.abs(values), 0.0))
+def _allowed(values: Array, *, absolute: float, relative: tuple[float, float]) -> tuple[Array, Array]:
+    size = np.where(np.isfinite(values), np.abs(values), 0.0)
+    return np.maximum(absolute, relative[0] * size), np.maximum(absolute, relative[1] * size)
 
 
 def _refuse_silence(schedule: Schedule) -> None:
@@ -174,12 +178,15 @@ def _refuse_silence(schedule: Schedule) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """One measure of many deletions: `measure` of pairs gives values and errors, (m, width), `allowed` errors."""
+    """One measure of many deletions: `measure` of pairs gives values and errors of rounding, (m, width).
+
+    `allowed` says what the reduction and what rounding may cost.
+    """
 
     problem: RidgeProblem
     schedule: Schedule
     measure: Callable[[ManyPairs], tuple[Array, Array]]
-    allowed: Callable[[Array], Array]
+    allowed: Callable[[Array], tuple[Array, Array]]
     width: int
     name: tuple[Any, ...]
 
@@ -259,6 +266,7 @@ class _Run:
         points = coordinates(problem.ridge, chosen, norm, diagonal, off)
         pairs, sound = krylov_gap(problem, schedule, points, residuals)
         values, error = self.measure(ManyPairs(pairs))
+        moved = np.zeros_like(values)
         exhausted = ~np.any(points.leak, axis=1)
         if not exhausted.all():
             short = max(rank - _LEFT_OUT, 1)
@@ -266,12 +274,12 @@ class _Run:
             pairs, other_sound = krylov_gap(problem, schedule, points, residuals)
             other, _ = self.measure(ManyPairs(pairs))
             with np.errstate(invalid="ignore"):
-                moved = np.where(values == other, 0.0, np.abs(values - other))  # equal infinities too
-            error = error + np.where(exhausted[:, None], 0.0, moved)
+                moved = np.where((values == other) | exhausted[:, None], 0.0, np.abs(values - other))
             resolved = other_sound & (points.missed(schedule.step_size, schedule.horizon) <= _MISSED)
             sound = sound & (exhausted | resolved)
-        good: NDArray[np.bool_] = sound & (np.isfinite(error) & (error <= self.allowed(values))).all(axis=1)
-        return values, error, good
+        most_moved, most_rounded = self.allowed(values)
+        good = np.isfinite(error) & (error <= most_rounded) & (moved <= most_moved)
+        return values, error + moved, sound & good.all(axis=1)
 
     def _dense(self, index: int) -> tuple[Array, Array] | None:
         """values and errors in all dimensions, of one point; None where whitening refuses or there is no result."""

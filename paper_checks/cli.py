@@ -12,6 +12,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "falsify": ("paper_checks.falsify_command", (), "search for a counterexample to a bound of your own"),
     "power": ("paper_checks.power", (), "how many wrong bounds the search refutes, how fast, and no right one"),
     "certify": ("bounds.__main__", ("certify",), "certificate and noise for deleting one training point"),
+    "profile": ("paper_checks.profile_command", (), "exact privacy of deleting each training point of a data set"),
     "compare": ("paper_checks.compare", (), "the noise and the steps every theory asks for, on one ridge problem"),
     "clipping": ("paper_checks.clipping_tables", (), "clipped fine-tuning: certified against exact, who wins where"),
     "deep": ("torch_bridge.__main__", (), "the papers' experiments with networks: difficulty, clipping, audit"),
