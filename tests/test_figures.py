@@ -1,5 +1,6 @@
 """Every picture at smoke scale: its numbers are the stored ones, drawing is deterministic, keeping works."""
 
+import ast
 import json
 from pathlib import Path
 
@@ -129,3 +130,27 @@ def test_command_lists_draws_and_refuses(tmp_path, capsys):
     assert "is not drawn: its caption was not public" in capsys.readouterr().err
     assert command.main(["benarroch2026/fig2", "--set", "seed"]) == 2
     assert command.main(["--set", "seed=3"]) == 2
+
+
+def imports(path):
+    """Top-level names of the modules a source file imports, with the full dotted name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_only_figures_draw_and_figures_know_nothing_of_the_court():
+    root = gallery.ROOT.parent
+    for package in ("linear", "bounds", "torch_bridge", "paper_checks", "figures"):
+        for path in sorted((root / package).rglob("*.py")):
+            names = imports(path)
+            if package != "figures":
+                assert not any(name.split(".")[0] == "matplotlib" for name in names), path
+            else:
+                court = {name for name in names if name.split(".")[0] in ("paper_checks", "torch")}
+                # The command shares the other commands' progress bar and nothing else.
+                assert court <= ({"paper_checks.terminal"} if path.name == "__main__.py" else set()), (path, court)
