@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import multivariate_normal, norm
 
 from figures import __main__ as command
 from figures import gallery, style
@@ -154,3 +155,49 @@ def test_only_figures_draw_and_figures_know_nothing_of_the_court():
                 court = {name for name in names if name.split(".")[0] in ("paper_checks", "torch")}
                 # The command shares the other commands' progress bar and nothing else.
                 assert court <= ({"paper_checks.terminal"} if path.name == "__main__.py" else set()), (path, court)
+
+
+def numbers(name, scale="full", **changes):
+    module = gallery.catalogue()[name]
+    settings = {**gallery.settings_of(module, scale), **changes}
+    return {key: np.asarray(value) for key, value in module.data(settings, None, nothing).items()}
+
+
+def test_the_counterexample_shows_the_known_numbers():
+    found = numbers("ours/counterexample")
+    np.testing.assert_allclose(found["truth"], [1.4672474702e-4, 0.84356273288], rtol=1e-9)
+    np.testing.assert_allclose(found["promised"], 0.3742794423, rtol=1e-8)
+    assert found["truth"][1] > found["promised"] and (found["repaired"] >= found["truth"]).all()
+
+
+def test_the_worst_case_is_attained_and_between_chord_and_late_shifts():
+    chord, hull, late, attained = numbers("ours/worst_case")["mu"].T
+    np.testing.assert_allclose(attained, hull, rtol=1e-11)
+    assert (chord <= hull * (1 + 1e-12)).all() and (hull <= late * (1 + 1e-12)).all()
+    assert (hull[20:] > 1.05 * chord[20:]).all()
+
+
+def test_the_control_shows_the_known_total_variations():
+    found = numbers("koloskova2025/control", epsilons=1)  # at epsilon 0.1 only
+    mu = 2 * norm.ppf((1 + found["total_variation"][1, 0]) / 2)
+    assert abs(norm.cdf(-0.1 / mu + mu / 2) - np.exp(0.1) * norm.cdf(-0.1 / mu - mu / 2) - 1e-5) < 1e-9
+    np.testing.assert_allclose(found["total_variation"][0, 0], 2 * norm.cdf(mu / 4) - 1, rtol=1e-9)
+
+
+def test_exact_decay_lies_below_every_bound():
+    exact, derived, sobolev, published = numbers("ours/renyi_decay", "smoke")["divergence"].transpose(1, 0, 2)
+    assert (exact <= derived * (1 + 1e-9)).all() and (derived <= sobolev * (1 + 1e-12)).all()
+    assert (sobolev <= published * (1 + 1e-12)).all()
+
+
+def test_the_laws_of_the_first_figure_have_the_epsilon_in_its_title():
+    """The stated epsilon from samples of densities: the hockey-stick by summation over a grid."""
+    found = numbers("benarroch2026/fig1")
+    means, covariances = found["means"][1], found["covariances"][1]
+    reach = 9 * np.sqrt(np.linalg.eigvalsh(covariances).max())
+    axis = np.linspace(-reach, reach, 700)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1) + means.mean(axis=0)
+    p, q = (multivariate_normal(m, c).pdf(grid) for m, c in zip(means, covariances, strict=True))
+    cell = (axis[1] - axis[0]) ** 2
+    sticks = [cell * np.maximum(a - np.exp(found["epsilon"][1]) * b, 0).sum() for a, b in ((p, q), (q, p))]
+    assert abs(max(sticks) - 1e-3) < 2e-6
