@@ -87,14 +87,7 @@ def title(figure: Figure, text: str) -> None:
 
 
 def finished(figure: Figure, text: str) -> Figure:
-    """The drawing with the caption under it, the page as much taller; ValueError where a text is smaller than 8 points."""
-    small = [
-        found.get_text()
-        for found in figure.findobj(Text)
-        if found.get_text() and float(found.get_fontsize()) < SMALLEST
-    ]
-    if small:
-        raise ValueError(f"text {small[0]!r} is smaller than {SMALLEST:g} points")
+    """The drawing with the caption under it, the page as much taller."""
     lines = _wrapped(figure, text)
     room = _LINE * len(lines) + 0.12
     width, height = figure.get_size_inches()
@@ -136,11 +129,19 @@ def _settle(figure: Figure) -> None:
         words.set_position((round(float(across), 6), round(float(up), 6)))
 
 
+def _refuse_small_text(figure: Figure) -> None:
+    """ValueError where a text is smaller than SMALLEST; labels of ticks exist only once the figure has been laid out."""
+    for words in figure.findobj(Text):
+        if words.get_text() and words.get_visible() and float(words.get_fontsize()) < SMALLEST:
+            raise ValueError(f"text {words.get_text()!r} is smaller than {SMALLEST:g} points")
+
+
 def save(figure: Figure, stem: Path, facts: dict[str, str]) -> list[Path]:
     """Write stem.png (256 colours, `facts` in its text chunks) and stem.svg; the same figure gives the same bytes."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     raw, vector, picture = BytesIO(), BytesIO(), BytesIO()
     _settle(figure)
+    _refuse_small_text(figure)
     figure.savefig(raw, format="png", dpi=_DPI)
     figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": "unlearncheck"})
     plt.close(figure)

@@ -43,8 +43,10 @@ def test_smoke_scale_gives_the_stored_numbers_and_a_picture(name, digits, tmp_pa
     stem = tmp_path / name
     found, inputs, kept = gallery.collect(module, settings, dataset, stem, nothing)
     assert not kept
-    assert set(found.arrays) == set(REFERENCE[name])
-    for key, stored in REFERENCE[name].items():
+    # What is drawn from saved results has its numbers in the repository already.
+    stored_numbers = REFERENCE[name] if module.ABOUT.needs != "saved results" else {}
+    assert not stored_numbers or set(found.arrays) == set(stored_numbers)
+    for key, stored in stored_numbers.items():
         now = summary(found[key])
         assert now["shape"] == stored["shape"], key
         if found[key].dtype.kind in "US":
@@ -75,12 +77,16 @@ def test_the_same_numbers_give_the_same_bytes(name, digits, tmp_path):
     assert [one == other for one, other in zip(first, second, strict=True)] == [True, True]
 
 
-def test_small_text_is_refused():
+@pytest.mark.parametrize("place", ["label", "ticks"])
+def test_small_text_is_refused(place, tmp_path):
     with style.applied():
         figure, axis = style.canvas(2.0)
-        axis.set_xlabel("tiny", fontsize=6)
-        with pytest.raises(ValueError, match="text 'tiny' is smaller than 8 points"):
-            style.finished(figure, "A caption.")
+        if place == "label":
+            axis.set_xlabel("tiny", fontsize=6)
+        else:
+            axis.tick_params(axis="y", labelsize=7)
+        with pytest.raises(ValueError, match="is smaller than 8 points"):
+            style.save(style.finished(figure, "A caption."), tmp_path / "a", {})
         plt.close(figure)
 
 

@@ -58,22 +58,16 @@ def interval(runs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return runs.mean(axis=-1), half
 
 
-def curve(axis: Axes, x: NDArray[Any], runs: NDArray[Any], name: str, intervals: bool = True) -> float:
-    """One method's mean with its intervals; returns the last finite mean."""
-    _, color, dashes, marker = LOOKS[name]
+def curve(axis: Axes, x: NDArray[Any], runs: NDArray[Any], name: str, intervals: bool = True) -> None:
+    """One method's mean with its intervals."""
+    words, color, dashes, marker = LOOKS[name]
     mean, half = interval(runs)
     if intervals:
         axis.errorbar(x, mean, half, color=color, linestyle="none", elinewidth=0.7, alpha=0.7)
-    axis.plot(x, mean, color=color, linestyle=dashes, marker=marker if len(x) < 15 else None, markersize=3.2)
-    finite = mean[np.isfinite(mean)]
-    return float(finite[-1]) if len(finite) else float("nan")
+    places = slice(None, None, max(1, len(x) // 8))
+    axis.plot(x, mean, color=color, linestyle=dashes, marker=marker, markevery=places, markersize=3.4, label=words)
 
 
-def key(axis: Axes, ends: dict[str, float], gap: float) -> None:
-    """Names at the right edge, at the height of each curve's end as far as they fit."""
-    shown = {name: end for name, end in ends.items() if np.isfinite(end)}
-    places = style.spaced(list(shown.values()), gap, most=axis.get_ylim()[1])
-    for name, place in zip(shown, places, strict=True):
-        words, color, _, _ = LOOKS[name]
-        ink = style.GREY if color == style.PALE else color
-        axis.text(1.02, place, words, transform=axis.get_yaxis_transform(), color=ink, va="center", weight="bold")
+def key(axis: Axes) -> None:
+    """The curves' names at the right, each with its line."""
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=3.2, labelspacing=0.9)

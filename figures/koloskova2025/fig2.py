@@ -33,18 +33,17 @@ def draw(found: Found) -> Figure:
     """One curve per method; names at the right."""
     figure, axis = style.canvas(3.8)
     epoch = saved.parsed(found["facts"])["steps_per_epoch"]
-    ends, last = {}, 0.0
+    last = 0.0
     for name in _runs.LOOKS:
         if f"curve_test_{name}" in found.arrays:
             steps = found[f"curve_steps_{name}"] / epoch
-            ends[name] = _runs.curve(axis, steps, found[f"curve_test_{name}"], name, intervals=False)
+            _runs.curve(axis, steps, found[f"curve_test_{name}"], name, intervals=False)
             last = max(last, float(steps[-1]))
     axis.set_xlim(0, last)
     axis.set_xlabel("epochs over the retained rows, noisy steps included")
     axis.set_ylabel("test accuracy")
     axis.grid(axis="y")
-    low, high = axis.get_ylim()
-    _runs.key(axis, ends, 0.055 * (high - low))
+    _runs.key(axis)
     style.title(figure, "One schedule from start to end")
     return figure
 

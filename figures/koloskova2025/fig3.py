@@ -40,12 +40,13 @@ def data(settings: Any, dataset: Any, progress: Progress) -> Arrays:
 
 def draw(found: Found) -> Figure:
     """A table of dots: one row per method, one mark per budget, with intervals."""
-    methods, budgets = found["method"].tolist(), found["budget"]
+    present, budgets = found["method"].tolist(), found["budget"]
+    methods = [name for name in _runs.LOOKS if name in present]
     figure, axis = style.canvas(0.27 * len(methods) + 0.9)
     shades = np.linspace(1.0, 0.4, len(budgets))[::-1]
     for row, name in enumerate(methods):
         _, color, _, _ = _runs.LOOKS[name]
-        mean, half = _runs.interval(found["test"][row])
+        mean, half = _runs.interval(found["test"][present.index(name)])
         for place in range(len(budgets)):
             height = row + (place - (len(budgets) - 1) / 2) * 0.22
             if np.isfinite(mean[place]):
