@@ -60,11 +60,9 @@ class About:
 
     def missing(self) -> str:
         """Why it cannot be drawn here; empty if it can."""
-        absent = [name for name in self.results if not (ROOT.parent / name).is_file()]
-        if not absent:
+        if all((ROOT.parent / name).is_file() for name in self.results):
             return ""
-        made = f"; made by `{self.origin}`" if self.origin else ""
-        return f"no saved results {', '.join(absent)}{made}"
+        return f"no saved results; `{self.origin}` makes them"
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,6 +50,11 @@ def describe(settings: Settings, data: str, step_size: float) -> str:
     )
 
 
+def learning_only(settings: Settings) -> Settings:
+    """The settings without those of unlearning, for pictures in which it plays no part or is what is asked for."""
+    return {name: value for name, value in settings.items() if not name.startswith("unlearn_")}
+
+
 def each(work: Callable[[Item], Result], items: Sequence[Item], progress: Progress) -> list[Result]:
     """work(item) for all items in order, on two processes."""
     results: list[Result] = []

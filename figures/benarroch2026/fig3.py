@@ -108,5 +108,5 @@ def caption(found: Found) -> str:
     return (
         f"Bound on the one-step difference s_k of each training point that holds at all steps with probability "
         f"1 - {s['delta_s']:g} (split evenly over the T random steps); {rows}, sorted by s_T. "
-        f"{ridge_setting.describe(s, found.data, found.number('step_size'))}."
+        f"{ridge_setting.describe(ridge_setting.learning_only(s), found.data, found.number('step_size'))}."
     )

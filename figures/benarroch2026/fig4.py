@@ -93,5 +93,5 @@ def caption(found: Found) -> str:
         f"Training images with the smallest, middle and largest norm of their own gradient |x| |W'x - y| after one "
         f"learning run (seed {s['seed']}); over each image the norm, under it its label ('a, not b': classified as b; "
         f"{wrong} of the {found['point'].shape[1]} hardest are). "
-        f"{ridge_setting.describe(s, found.data, found.number('step_size'))}; unlearning plays no part."
+        f"{ridge_setting.describe(ridge_setting.learning_only(s), found.data, found.number('step_size'))}."
     )

@@ -92,11 +92,7 @@ def draw(found: Found) -> Figure:
 def caption(found: Found) -> str:
     """All parameters."""
     s = found.settings
-    words = ridge_setting.describe(
-        {name: value for name, value in s.items() if not name.startswith("unlearn_")},
-        found.data,
-        found.number("step_size"),
-    )
+    words = ridge_setting.describe(ridge_setting.learning_only(s), found.data, found.number("step_size"))
     return (
         f"One circle per training point ({s['points']} of them, spread over the leverages): steps until (epsilon, delta) = "
         f"({s['epsilon']:g}, {s['delta']:g}) holds in both directions against retrain-and-continue, at unlearning noise "
