@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add("--net", choices=("mlp", "mnist", "cifar", "head"), help="network; default by scale")
     add("--seeds", type=int, help="independent runs of everything; default by scale")
     add("--device", default="cpu", help="cpu or cuda")
-    add("--threads", type=int, default=2, help="CPU threads (default 2)")
+    add("--threads", type=int, default=1, help="CPU threads (default 1: the nets are tiny)")
     add("--out", default="results", help="folder of the result files (default: results)")
     add("--work", default=None, help="folder of finished stages, to resume from (default: OUT/stages)")
     return top
