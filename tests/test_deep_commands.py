@@ -44,7 +44,7 @@ def test_difficulty(results: Path, capsys: pytest.CaptureFixture) -> None:
     assert numbers["score_correlations"]["average_gradient_norm~privacy_loss"]["value"] > 0.7
     assert abs(numbers["score_correlations"]["random~privacy_loss"]["value"]) < 0.2
     assert "not a bound" in numbers["privacy_loss"]["bias"]
-    assert (arrays["barrier_chord_original"] >= 0).all()
+    assert (arrays["barrier_chord_original_same_seed"] >= 0).all()
     before = (results / "difficulty_smoke.json").read_text()
     # All stages are kept: the second run only reads them, and says the same.
     assert run(results, "difficulty") == 0
@@ -55,6 +55,59 @@ def test_difficulty(results: Path, capsys: pytest.CaptureFixture) -> None:
         again[name].pop("this_command", None) if isinstance(again[name], dict) else None
         first[name].pop("this_command", None) if isinstance(first[name], dict) else None
         assert again[name] == first[name]
+
+
+def test_clipping(results: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(results, "clipping") == 0
+    assert "budgets (epochs): 1, 2" in capsys.readouterr().out
+    numbers, arrays = loaded(results, "clipping_smoke")
+    order = numbers["method_order"]
+    assert arrays["test"].shape == (len(order), 2, 5)
+    # More compute helps those who have to learn anew; the trained model starts ahead of them.
+    means = dict(zip(order, arrays["test"].mean(axis=2), strict=True))
+    assert means["retrain"][1] > means["retrain"][0]
+    assert means["fine_tune"][0] > means["retrain"][0]
+    # What the noise leaves is as good as nothing: the certified start is within total variation of the control's.
+    for row in numbers["against_control"]:
+        assert row["mu"] == pytest.approx(0.26805, rel=1e-3)  # mu(1, 1e-5)
+        assert row["total_variation_allows"] == pytest.approx(0.053428, rel=1e-3)
+        assert row["gain"]["lower"] < row["total_variation_allows"]
+    assert "NOT a reproduction" in numbers["transfer"]["note"]
+    assert [row["epsilon"] for row in numbers["epsilon_sweep"]["rows"]] == [1.0, 10.0]
+    noises = [row["methods"]["output_perturbation"]["noise_std"] for row in numbers["epsilon_sweep"]["rows"]]
+    assert noises[0] > noises[1]
+
+
+def test_audit(results: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(results, "audit") == 0
+    assert "never a certificate" in capsys.readouterr().out
+    numbers, arrays = loaded(results, "audit_smoke")
+    assert len(numbers["points"]) == 3
+    assert (arrays["audited_mu"] <= numbers["most_mu"]).all()
+    assert numbers["null_tried"] == 3
+    assert numbers["audited_above_path_estimate"] == 0
+    # The hardest point shows: unlearned and reference models differ on it by more than the halves of the null.
+    assert arrays["estimated_mu"][-1, 0] > 2 * arrays["null_estimated_mu"].max()
+
+
+def test_compute_to_target_interpolates_and_says_when_it_cannot() -> None:
+    from torch_bridge.experiments.clipping import _compute_to_target
+
+    budgets = (1.0, 2.0, 4.0)
+    rows = {
+        "retrain": np.repeat([[0.2], [0.4], [0.8]], 3, axis=1),
+        "retrain_default_init": np.repeat([[0.1], [0.2], [0.4]], 3, axis=1),
+        "fast": np.repeat([[0.4], [0.8], [0.9]], 3, axis=1),
+        "never": np.repeat([[0.1], [np.nan], [0.2]], 3, axis=1),
+    }
+    found = _compute_to_target((0.4, 0.6, 0.95), budgets, rows)
+    assert found["0.4"]["retrain"]["epochs"] == pytest.approx(2.0)
+    assert found["0.6"]["retrain"]["epochs"] == pytest.approx(2.0 * 2**0.5)
+    assert found["0.6"]["fast"]["ratio_to_retrain"]["value"] == pytest.approx(0.5)
+    assert found["0.4"]["fast"]["at_smallest_budget"]
+    assert "ratio_to_retrain_default_init" not in found["0.6"]["fast"]  # never reached: no ratio
+    assert np.isinf(found["0.6"]["never"]["epochs"])
+    assert np.isinf(found["0.95"]["fast"]["epochs"])
 
 
 def test_commands_refuse(results: Path, capsys: pytest.CaptureFixture) -> None:

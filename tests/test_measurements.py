@@ -117,6 +117,10 @@ def test_groups_have_one_size_and_reach_both_ends() -> None:
     assert set(groups[-1]) == set(np.argsort(score)[-20:])
     wide = difficulty.equal_groups(score, size=10, groups=3)
     assert set(wide[0]) == set(np.argsort(score)[:10])
+    crowded = difficulty.equal_groups(np.arange(100.0), size=10, groups=4, crowding=2.0)
+    np.testing.assert_array_equal(crowded[:, 0], [0, 50, 80, 90])
+    with pytest.raises(ValueError, match=r"crowding = 0\.5"):
+        difficulty.equal_groups(score, size=5, groups=3, crowding=0.5)
     for arguments, rule in (((0, 3), "size = 0"), ((101, 3), "size = 101"), ((5, 1), "groups = 1")):
         with pytest.raises(ValueError, match=rule):
             difficulty.equal_groups(score, size=arguments[0], groups=arguments[1])

@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     module = importlib.import_module(f"torch_bridge.experiments.{given.experiment}")
     changes = {name: getattr(given, name) for name in ("data", "net", "seeds") if getattr(given, name) is not None}
-    settings = dataclasses.replace(module.SCALES[given.scale], device=given.device, **changes)
+    usual = getattr(module, "FOR_DATA", {}).get((given.scale, given.data), {})
+    settings = dataclasses.replace(module.SCALES[given.scale], **(usual | changes), device=given.device)
     torch.set_num_threads(max(1, given.threads))
     console = Console(stderr=True)
     started = time.monotonic()

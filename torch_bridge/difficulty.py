@@ -56,12 +56,16 @@ def learning_slowness(correct: ArrayLike) -> FloatArray:
     return np.asarray(1.0 - values.mean(axis=(0, 1)))
 
 
-def equal_groups(score: ArrayLike, *, size: int, groups: int) -> np.ndarray:
+def equal_groups(score: ArrayLike, *, size: int, groups: int, crowding: float = 1.0) -> np.ndarray:
     """Point numbers (groups, size), easiest group first, hardest last: the score sorted, windows spread evenly over it.
 
     The first window holds the `size` easiest points and the last the `size` hardest, so that groups found by different
-    scores are comparable; windows overlap only when groups * size exceeds the number of points. Equal scores keep the
-    order of the points.
+    scores are comparable. Equal scores keep the order of the points.
+
+    Parameters
+    ----------
+    crowding : at least 1; the windows start where 1 - (1 - u)^crowding of the way is covered, u even. 1 spaces them
+        evenly, more moves them towards the hard end, where difficulty varies most; there they may overlap.
     """
     score = array("score", score, "[-inf, inf]", ndim=1)
     if not 1 <= size <= len(score):
@@ -69,7 +73,10 @@ def equal_groups(score: ArrayLike, *, size: int, groups: int) -> np.ndarray:
     if groups < 2:
         raise ValueError(f"groups = {groups!r}: must be at least 2")
     order = np.argsort(score, kind="stable")
-    starts = np.linspace(0, len(score) - size, groups).round().astype(int)
+    if not crowding >= 1:
+        raise ValueError(f"crowding = {crowding!r}: must be at least 1")
+    covered = 1 - np.linspace(1, 0, groups) ** crowding
+    starts = (covered * (len(score) - size)).round().astype(int)
     return np.stack([order[start : start + size] for start in starts])
 
 

@@ -35,6 +35,7 @@ Array = NDArray[np.float64]
 SCORES = ("privacy_loss", "average_gradient_norm", "error_norm", "learning_slowness", "random")
 ALGORITHMS = ("sgld", "plain")
 SETS = ("forget", "retain", "test")
+PAIRINGS = ("same_seed", "other_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Settings:
     test_rows: int | None = None
     seeds: int = 8
     learn_steps: int = 600
-    unlearn_steps: int = 400
+    unlearn_steps: int = 1000
     step_size: float = 0.5
     temperature: float = 0.01
     penalty: float = 0.003
@@ -62,8 +63,8 @@ class Settings:
     early: float = 0.1
     groups: int = 8
     group_size: int = 60
-    margin: float = 0.03
-    record_every: int = 10
+    margin: float = 0.02
+    record_every: int = 20
     barrier_points: int = 21
     barrier_rows: int = 300
     at_once: int = 256
@@ -73,7 +74,7 @@ class Settings:
 SCALES = {
     "smoke": Settings(
         hidden=12, rows=400, seeds=5, learn_steps=120, unlearn_steps=60, rate=0.1, thinning=20, groups=4, group_size=20,
-        margin=0.08, barrier_rows=60,
+        margin=0.08, record_every=10, barrier_rows=60,
     ),
     "cpu": Settings(),
     "paper": Settings(
@@ -99,7 +100,10 @@ def run(settings: Settings, data_dir: str | None, store: Store) -> tuple[dict[st
     losses = _privacy_losses(trained, problem, settings)
     scores = _scores(trained, problem, settings, losses["used"].values)
     groups = np.stack(
-        [difficulty.equal_groups(scores[name], size=settings.group_size, groups=settings.groups) for name in SCORES]
+        [
+            difficulty.equal_groups(scores[name], size=settings.group_size, groups=settings.groups, crowding=2.0)
+            for name in SCORES
+        ]
     )
     flat = groups.reshape(-1, settings.group_size)
     oracles = store.stage("retrain", partial(_retrain, problem, settings, flat))
@@ -243,7 +247,7 @@ def _barriers(
     def mean_losses(vectors: Tensor) -> Array:
         nonlocal done
         done += 1
-        tick(done, len(ends) * settings.barrier_points)
+        tick(done, len(PAIRINGS) * len(ends) * settings.barrier_points)
         parts = [
             -torch.log(_on_groups(problem, vectors, chosen).clamp(min=1e-30)).mean(dim=1)
             for chosen in (repeated, others)
@@ -251,11 +255,15 @@ def _barriers(
         parts.append(network.losses(vectors, problem.test).mean(dim=1))
         return torch.stack(parts, dim=1).cpu().numpy().astype(float)
 
-    second = torch.as_tensor(oracles["vectors"]).to(network.device)
-    for name, vectors in ends.items():
-        first = torch.as_tensor(vectors).to(network.device)
-        losses = line_losses(mean_losses, first, second, points=settings.barrier_points)
-        found[name] = losses.reshape(settings.barrier_points, rows, seeds, len(SETS))
+    second = oracles["vectors"].reshape(rows, seeds, -1)
+    for pairing in PAIRINGS:
+        # The oracle of the same seed shares the initialisation; that of the next seed shares nothing.
+        other = second if pairing == "same_seed" else np.roll(second, 1, axis=1)
+        oracle = torch.as_tensor(other.reshape(rows * seeds, -1)).to(network.device)
+        for name, vectors in ends.items():
+            first = torch.as_tensor(vectors).to(network.device)
+            losses = line_losses(mean_losses, first, oracle, points=settings.barrier_points)
+            found[f"{name}_{pairing}"] = losses.reshape(settings.barrier_points, rows, seeds, len(SETS))
     return found
 
 
@@ -361,7 +369,7 @@ def _report(
         found, more = _unlearning(settings, groups, group_privacy, oracle_confidence, unlearned[name])
         numbers["algorithms"][name] = found | _attack(settings, groups, trained, oracles, unlearned[name])
         arrays |= {f"{key}_{name}": value for key, value in more.items()}
-    numbers["barriers"] = _barrier_numbers(group_privacy, barriers)
+    numbers["barriers"] = {pairing: _barrier_numbers(group_privacy, barriers, pairing) for pairing in PAIRINGS}
     return numbers, arrays
 
 
@@ -468,11 +476,11 @@ def _attack(
     }
 
 
-def _barrier_numbers(group_privacy: Array, barriers: dict[str, Any]) -> dict[str, Any]:
+def _barrier_numbers(group_privacy: Array, barriers: dict[str, Any], pairing: str) -> dict[str, Any]:
     """Correlation of barriers with group privacy loss, and their change by unlearning, per reading and set."""
     found: dict[str, Any] = {}
     for reading in ("above_chord", "change"):
-        values = {name: getattr(one, reading) for name, one in barriers.items()}
+        values = {name: getattr(barriers[f"{name}_{pairing}"], reading) for name in ("original", *ALGORITHMS)}
         for k, which in enumerate(SETS):
             start = values["original"][..., k]
             found[f"{reading}_{which}"] = {
@@ -508,8 +516,9 @@ def summary(numbers: dict[str, Any]) -> list[str]:
         )
         for score, hardest in found["hardest_group"].items():
             lines.append(f"  hardest group by {score}: {_show(hardest['steps'])} steps of {found['budget']}")
-    forget = numbers["barriers"]["above_chord_forget"]
-    lines.append(f"barrier on the forget set against privacy loss: {_show(forget['original_vs_privacy_loss'])}")
+    for reading, words in (("above_chord", "above the chord"), ("change", "as a change of loss")):
+        found = numbers["barriers"]["same_seed"][f"{reading}_forget"]["original_vs_privacy_loss"]
+        lines.append(f"barrier on the forget set {words} against privacy loss: {_show(found)}")
     return lines
 
 

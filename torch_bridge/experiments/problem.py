@@ -74,7 +74,9 @@ def load_problem(
     description = f"{loaded.description}; {len(train.inputs):,} and {len(test.inputs):,} used"
     if random_features is not None:
         made = models.RandomFeatures(width, random_features)
-        train, test = (Examples(made(part.inputs), part.targets) for part in (train, test))
+        # As long as the inputs on average, so that the same step sizes suit both.
+        scale = train.inputs.norm(dim=1).mean() / made(train.inputs).norm(dim=1).mean()
+        train, test = (Examples(scale * made(part.inputs), part.targets) for part in (train, test))
         width, description = random_features, f"{description}; {random_features} fixed random ReLU features"
     module: nn.Module
     if net == "mlp":

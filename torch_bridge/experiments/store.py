@@ -113,6 +113,7 @@ def _replace(path: Path, write: Callable[[Any], object]) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             write(stream)
+        Path(name).chmod(0o644)  # temporary files are private
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
