@@ -278,3 +278,29 @@ def test_laws_are_told_apart_where_they_can_be() -> None:
     assert set(log.as_json()) >= {"loo_rms", "log_over_line", "left_out"}
     with pytest.raises(ValueError, match="at least 4"):
         compare_laws(x[:4], x[:4])
+
+
+# ---------------------------------------------------------------------------------------------- saved measurements
+
+
+def test_saved_measurements_belong_together_and_are_small() -> None:
+    from torch_bridge import saved
+
+    assert {"difficulty_smoke", "clipping_smoke", "audit_smoke"} <= set(saved.names())
+    for name in saved.names():
+        found = saved.load(name)
+        assert found.command.startswith("unlearncheck deep ")
+        assert found.numbers["arrays"].keys() == found.arrays.keys()
+    assert sum(path.stat().st_size for path in saved.FOLDER.iterdir()) < 3_000_000
+    with pytest.raises(FileNotFoundError, match="name = 'nothing': .* holds audit"):
+        saved.load("nothing")
+
+
+def test_saved_arrays_of_another_run_are_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch_bridge import saved
+
+    monkeypatch.setattr(saved, "FOLDER", tmp_path)
+    (tmp_path / "x.json").write_text('{"command": "", "arrays": {"a": ["float64", [2]]}}')
+    np.savez(tmp_path / "x.npz", a=np.zeros(3))
+    with pytest.raises(ValueError, match=r"the \.npz is not the one"):
+        saved.load("x")
