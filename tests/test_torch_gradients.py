@@ -74,6 +74,8 @@ def test_every_run_may_have_examples_of_its_own_and_pieces_do_not_matter(device,
         monkeypatch.setattr(network_module, "MEMORY", memory)
         found = network.gradients(vectors, stacked, weights, batched=True)
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+        one = network.gradients(vectors[:1], own[0], weights[:1])
+        torch.testing.assert_close(one, expected[:1], rtol=1e-12, atol=1e-13)
         losses = network.losses(vectors, stacked, batched=True)
         outputs = network.outputs(vectors, stacked.inputs, batched=True)
         for r in range(2):
@@ -164,6 +166,13 @@ def test_mixing_and_averaging_are_refused_at_first_use() -> None:
         gradient_norms(Network(nn.Linear(4, 3), functional.cross_entropy), vector, examples)
     with pytest.raises(ValueError, match="one number per example"):
         gradient_norms(Network(nn.Linear(4, 3), lambda o, t: o), vector, examples)
+    with pytest.raises(ValueError, match="never a mean"):
+        gradient_norms(Network(nn.Linear(4, 3), functional.cross_entropy), vector, examples.take(torch.tensor([0])))
+    fitted = Network(nn.Linear(4, 3, bias=False), functional.mse_loss)
+    nothing, something = (Examples(torch.ones(3, 4), value * torch.ones(3, 3)) for value in (0.0, 1.0))
+    gradient_norms(fitted, torch.zeros(12), nothing)  # losses of zero do not show how they are reduced
+    with pytest.raises(ValueError, match="never a mean"):
+        gradient_norms(fitted, torch.zeros(12), something)
     Network(nn.Linear(4, 3), nn.CrossEntropyLoss(reduction="sum")).gradients(vector[None], examples, torch.ones((1, 5)))
 
 

@@ -46,8 +46,8 @@ def write(path: str | Path, stamp: str | None, content: dict[str, Any]) -> None:
         raise
 
 
-def read(path: str | Path, stamp: str, device: torch.device | str) -> dict[str, Any] | None:
-    """The content of a checkpoint, or None if there is no file.
+def read(path: str | Path, stamp: str) -> dict[str, Any] | None:
+    """The content of a checkpoint, all on the CPU, or None if there is no file.
 
     Raises ValueError for a file that is damaged or belongs to another run.
     """
@@ -55,7 +55,7 @@ def read(path: str | Path, stamp: str, device: torch.device | str) -> dict[str, 
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive raises nearly anything
         raise ValueError(f"{path}: must be an undamaged checkpoint ({error})") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:

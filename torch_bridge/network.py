@@ -75,7 +75,8 @@ class Network:
         self.dtype, self.device = next(iter(kinds))
         self.shapes = {name: value.shape for name, value in trained.items()}
         self.size = sum(value.numel() for value in trained.values())
-        self._per_example: bool | None = None
+        self._per_example = False
+        self._checked = False
         self.activations = 0
 
     def __repr__(self) -> str:
@@ -173,9 +174,11 @@ class Network:
 
     def check(self, vector: Tensor, examples: Examples, *, batched: bool = False) -> None:
         """Refuses, before first use, a loss that is no sum over examples and a model that mixes examples."""
-        if self._per_example is not None:
+        if self._checked:
             return
         inputs, targets = (part[0, :_PROBED] if batched else part[:_PROBED] for part in examples)
+        if len(inputs) == 1:  # twice the same example shows a mean as well
+            inputs, targets = torch.cat([inputs, inputs]), torch.cat([targets, targets])
         with torch.no_grad():
             together = self._forward(vector, inputs)
             alone = torch.cat([self._forward(vector, row[None]) for row in inputs])
@@ -193,6 +196,7 @@ class Network:
                 "per example (reduction='sum' or 'none'), never a mean"
             )
         self._per_example = value.ndim == 1
+        self._checked = bool(parts.any())  # losses of zero show nothing; look again
         self.activations = self._count_activations(vector, inputs[:1])
 
     def _forward(self, vector: Tensor, inputs: Tensor) -> Tensor:

@@ -148,13 +148,13 @@ def train(
             tuple(examples),
             {n: r.every for n, r in records.items()},
         )
-        saved = checkpoints.read(checkpoint, stamp, network.device)
+        saved = checkpoints.read(checkpoint, stamp)
     done = 0
     if saved is not None:
-        vectors, done = saved["vectors"], saved["done"]
+        vectors, done = saved["vectors"].to(network.device), saved["done"]
         for sources, states in ((noise, saved["noise"]), (batches, saved["batches"])):
             for source, state in zip(sources, states, strict=True):
-                source.set_state(state.cpu())
+                source.set_state(state)
         for name in records:
             at[name], seen[name] = list(saved["at"][name]), list(saved["seen"][name])
 
