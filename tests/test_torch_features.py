@@ -57,6 +57,9 @@ def test_the_archive_is_what_linear_reads(scaling, tmp_path) -> None:
     own = np.linalg.norm(features, axis=1)
     expected = {"none": own, "unit_rows": np.ones(20), "unit_ball": own / own.max()}[scaling]
     np.testing.assert_allclose(norms, expected, rtol=1e-6)
+    if scaling == "unit_ball":  # the test rows share the training rows' scale
+        raw, _ = extract_features(models.RandomFeatures(4, 16), test)
+        np.testing.assert_allclose(data.test_features, raw / own.max(), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(
         data.train_features / norms[:, None], features / own[:, None], rtol=1e-6, atol=1e-7
     )  # directions are never touched

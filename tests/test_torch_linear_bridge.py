@@ -148,8 +148,12 @@ def test_gradient_norms_along_a_run_are_the_residuals() -> None:
 @pytest.mark.statistical
 @pytest.mark.parametrize("device", DEVICES)
 def test_noisy_runs_have_the_exact_law(device) -> None:
-    """2,000 runs: a mean off by 0.15 standard deviations or a variance off by 20 % would be seen, in either law."""
-    problem, schedule = case()
+    """2,000 runs: a mean off by 0.15 standard deviations or a variance off by 20 % would be seen, in either law.
+
+    Few and short steps: noise of learning that came back in unlearning would show in the variance.
+    """
+    problem, schedule = case(learn_steps=4, unlearn_steps=4, learn_noise=0.08)
+    schedule = replace(schedule, step_size=0.2 / problem.smoothness)
     runs = 2000
     samples = ridge_runs(problem, schedule, INDEX, range(runs), device=device)
     laws = linear.exact_laws(problem, schedule, INDEX)
@@ -192,8 +196,9 @@ def test_estimates_of_mu_by_hand() -> None:
     numbers = {"step_size": 0.5, "weight": 0.1, "contraction": 1.0, "learn_noise": 0.3, "unlearn_steps": 1}
     found = estimate_mu(norms, unlearn_noise=0.4, **numbers)
     np.testing.assert_allclose(found.mu, [0.15 / 0.5, 0.0], rtol=1e-12)
-    median = estimate_mu(norms, unlearn_noise=0.4, quantile=0.5, **numbers)
-    np.testing.assert_allclose(median.sensitivities, [[0.125, 0.0]])
+    for quantile, expected in ((0.5, 0.125), (0.6, 0.15)):  # between two runs the larger one counts
+        part = estimate_mu(norms, unlearn_noise=0.4, quantile=quantile, **numbers)
+        np.testing.assert_allclose(part.sensitivities, [[expected, 0.0]])
     assert any("runs" in text for text in found.assumptions)
 
 
