@@ -97,6 +97,63 @@ def test_clipped_sum_clips_every_example_over_all_tensors_together() -> None:
     torch.testing.assert_close(clipped_sum(network, vectors, examples, weights, clip), expected)
 
 
+class Reused(nn.Module):
+    """A linear layer applied twice, and one whose weight is also used by itself."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.first, self.last = how, nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, inputs):
+        hidden = torch.relu(self.first(inputs))
+        if self.how == "twice":
+            hidden = torch.relu(self.first(hidden))
+        outputs = self.last(hidden)
+        return outputs + hidden @ self.last.weight.T if self.how == "weight" else outputs
+
+
+def tied() -> nn.Module:
+    module = models.mlp(4, 4, 4, 3)
+    module[3].weight = module[1].weight
+    return module
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    ("make", "short"),
+    [
+        (lambda: models.mlp(4, 6, 5, 3), True),
+        (lambda: frozen_first(), True),
+        (lambda: models.linear_model(4, 3), True),
+        (lambda: Reused("once"), True),
+        (lambda: Reused("twice"), False),
+        (lambda: Reused("weight"), False),
+        (tied, False),
+        (lambda: nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 3)), False),
+        (lambda: nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(2, 3), nn.Flatten(), nn.Linear(6, 3)), False),
+    ],
+    ids=["mlp", "frozen", "linear", "once", "twice", "weight", "tied", "norm", "sequence"],
+)
+def test_norms_take_the_short_cut_where_it_is_right_and_only_there(make, short, device) -> None:
+    network = Network(make(), sum_loss, device=device, dtype=torch.float64)
+    examples = classification(7, (4,), seed=1).to(device)
+    vectors = torch.stack([network.initial(seed) for seed in range(3)])
+    expected = example_gradients(network, vectors, examples).norm(dim=2)
+    for _ in range(2):
+        torch.testing.assert_close(gradient_norms(network, vectors, examples), expected, rtol=1e-10, atol=1e-12)
+        assert network.fast_norms is short
+
+
+def test_gradients_of_zero_decide_nothing_about_the_short_cut() -> None:
+    network = Network(Reused("weight"), models.half_squared_error, dtype=torch.float64)
+    vector = torch.zeros(network.size, dtype=torch.float64)
+    nothing = Examples(torch.ones(3, 4).double(), torch.zeros(3, 3).double())
+    assert float(gradient_norms(network, vector, nothing).max()) == 0.0
+    vector, something = network.initial(0), Examples(nothing.inputs, nothing.targets + 1)
+    expected = example_gradients(network, vector, something).norm(dim=1)
+    torch.testing.assert_close(gradient_norms(network, vector, something), expected)
+
+
 def test_initial_vectors_depend_on_the_seed_alone() -> None:
     network = small_network()
     torch.manual_seed(0)

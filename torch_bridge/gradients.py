@@ -9,7 +9,10 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from torch_bridge import network as _network
+from torch_bridge._linear_norms import linear_layers, linear_norms
 from torch_bridge.network import Examples, Network
+
+_TRIED = 8  # examples on which the short cut to the norms is compared with the long way
 
 
 def example_gradients(network: Network, vectors: Tensor, examples: Examples, *, memory: int | None = None) -> Tensor:
@@ -28,9 +31,52 @@ def example_gradients(network: Network, vectors: Tensor, examples: Examples, *, 
 
 
 def gradient_norms(network: Network, vectors: Tensor, examples: Examples, *, memory: int | None = None) -> Tensor:
-    """The norm of every example's gradient over all parameters together, (R, n); a vector (d,) gives (n,)."""
+    """The norm of every example's gradient over all parameters together, (R, n); a vector (d,) gives (n,).
+
+    Fully connected networks take one backward pass for all examples together, once that was seen to give what the
+    gradients one by one give; `memory` is for the others.
+    """
     if vectors.ndim == 1:
         return gradient_norms(network, vectors[None], examples, memory=memory)[0]
+    fast = _fast(network, vectors, examples)
+    if fast is not None:
+        return torch.cat(
+            [
+                _network.over_runs(fast, vectors, (examples.inputs[piece], examples.targets[piece]), False)
+                for piece in network.pieces(vectors, examples.inputs, False)
+            ],
+            dim=1,
+        )
+    return _norms_one_by_one(network, vectors, examples, memory)
+
+
+def _fast(network: Network, vectors: Tensor, examples: Examples) -> Callable[..., Tensor] | None:
+    """The short cut, where there is one and it was seen to agree on a few examples."""
+    if network.fast_norms is False or len(examples.inputs) == 0:
+        return None
+    layers = linear_layers(network)
+    if layers is None:
+        network.fast_norms = False
+        return None
+    function = linear_norms(network, layers)
+    if network.fast_norms is None:
+        few = Examples(examples.inputs[:_TRIED], examples.targets[:_TRIED])
+        expected = _norms_one_by_one(network, vectors[:1], few, None)[0]
+        try:
+            found = function(vectors[0], *few)
+        except NotImplementedError:
+            network.fast_norms = False
+            return None
+        relative = 1e-9 if network.dtype == torch.float64 else 1e-3
+        agree = torch.allclose(found, expected, rtol=relative, atol=relative * float(expected.max()))
+        # Gradients of zero show nothing: this time the long way, and another try the next time.
+        network.fast_norms = None if agree and not bool(expected.any()) else agree
+        if network.fast_norms is not True:
+            return None
+    return function
+
+
+def _norms_one_by_one(network: Network, vectors: Tensor, examples: Examples, memory: int | None) -> Tensor:
     norms = vectors.new_empty((len(vectors), len(examples.inputs)))
     for piece, gradients in _pieces(network, vectors, examples, memory):
         norms[:, piece] = torch.linalg.vector_norm(gradients, dim=2)

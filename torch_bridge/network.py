@@ -64,9 +64,9 @@ class Network:
         _refuse_coupled(module)
         if getattr(loss, "reduction", "sum") == "mean":
             raise ValueError(f"loss = {loss!r}: must be sum-reduced or per example (reduction='sum' or 'none')")
-        self._module = copy.deepcopy(module).to(device=device, dtype=dtype)
+        self.own_module = copy.deepcopy(module).to(device=device, dtype=dtype)
         self.loss = loss
-        trained = {name: value for name, value in self._module.named_parameters() if value.requires_grad}
+        trained = {name: value for name, value in self.own_module.named_parameters() if value.requires_grad}
         if not trained:
             raise ValueError(f"module = {type(module).__name__}: must have a parameter that requires a gradient")
         kinds = {(value.dtype, value.device) for value in trained.values()}
@@ -78,16 +78,17 @@ class Network:
         self._per_example = False
         self._checked = False
         self.activations = 0
+        self.fast_norms: bool | None = None  # whether gradients._fast may be used; None before it was tried
 
     def __repr__(self) -> str:
-        kind = type(self._module).__name__
+        kind = type(self.own_module).__name__
         return f"Network({kind}, {self.size:,} parameters, {self.dtype}, {self.device})"
 
     # ------------------------------------------------------------------------------------------------ parameters
 
     def parameters(self) -> Tensor:
         """The module's own parameters, (d,)."""
-        own = dict(self._module.named_parameters())
+        own = dict(self.own_module.named_parameters())
         return torch.cat([own[name].detach().reshape(-1) for name in self.shapes])
 
     def split(self, vector: Tensor) -> dict[str, Tensor]:
@@ -104,7 +105,7 @@ class Network:
 
     def initial(self, seed: int) -> Tensor:
         """Fresh random parameters (d,) by the layers' own `reset_parameters`; the same on every device."""
-        fresh = copy.deepcopy(self._module).cpu()
+        fresh = copy.deepcopy(self.own_module).cpu()
         state = torch.get_rng_state()
         try:
             torch.default_generator.manual_seed(stream_seed(seed, "initial"))
@@ -123,7 +124,7 @@ class Network:
 
     def module(self, vector: Tensor) -> nn.Module:
         """A copy of the module that carries the parameters of a vector (d,)."""
-        made = copy.deepcopy(self._module)
+        made = copy.deepcopy(self.own_module)
         own = dict(made.named_parameters())
         with torch.no_grad():
             for name, value in self.split(vector).items():
@@ -138,7 +139,7 @@ class Network:
             return self.outputs(vectors[None], inputs)[0]
         with torch.no_grad():
             pieces = []
-            for piece in self._pieces(vectors, inputs, batched):
+            for piece in self.pieces(vectors, inputs, batched):
                 part = inputs[:, piece] if batched else inputs[piece]
                 pieces.append(over_runs(self._forward, vectors, (part,), batched))
             return torch.cat(pieces, dim=1)
@@ -152,7 +153,7 @@ class Network:
         with torch.no_grad():
             return torch.stack(
                 [
-                    self._losses_of(row, examples.targets[r] if batched else examples.targets)
+                    self.losses_of(row, examples.targets[r] if batched else examples.targets)
                     for r, row in enumerate(outputs)
                 ]
             )
@@ -162,7 +163,7 @@ class Network:
         self.check(vectors[0], examples, batched=batched)
         function = grad(self._weighted_loss)
         total = torch.zeros_like(vectors)
-        for piece in self._pieces(vectors, examples.inputs, batched):
+        for piece in self.pieces(vectors, examples.inputs, batched):
             inputs, targets = (part[:, piece] if batched else part[piece] for part in examples)
             if len(vectors) == 1:
                 own = (inputs[0], targets[0]) if batched else (inputs, targets)
@@ -200,20 +201,21 @@ class Network:
         self.activations = self._count_activations(vector, inputs[:1])
 
     def _forward(self, vector: Tensor, inputs: Tensor) -> Tensor:
-        return functional_call(self._module, self.split(vector), (inputs,))
+        return functional_call(self.own_module, self.split(vector), (inputs,))
 
-    def _losses_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def losses_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of every example (n,), from outputs (n, ...) and targets."""
         if self._per_example:
             return self.loss(outputs, targets)
         return vmap(lambda output, target: self.loss(output[None], target[None]).sum())(outputs, targets)
 
     def _weighted_loss(self, vector: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        return torch.sum(weights * self._losses_of(self._forward(vector, inputs), targets))
+        return torch.sum(weights * self.losses_of(self._forward(vector, inputs), targets))
 
     def example_loss(self, vector: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         return self.loss(self._forward(vector, inputs[None]), targets[None]).sum()
 
-    def _pieces(self, vectors: Tensor, inputs: Tensor, batched: bool) -> Iterator[slice]:
+    def pieces(self, vectors: Tensor, inputs: Tensor, batched: bool) -> Iterator[slice]:
         """Stretches of the examples whose intermediate results fit into the memory limit."""
         total = inputs.shape[1] if batched else inputs.shape[0]
         first = inputs[0, :1] if batched else inputs[:1]
@@ -228,7 +230,7 @@ class Network:
         sizes = [inputs.numel()]
         hooks = [
             layer.register_forward_hook(lambda _layer, _given, out: sizes.append(getattr(out, "numel", int)()))
-            for layer in self._module.modules()
+            for layer in self.own_module.modules()
         ]
         try:
             with torch.no_grad():
