@@ -76,6 +76,8 @@ def test_every_run_may_have_examples_of_its_own_and_pieces_do_not_matter(device,
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
         one = network.gradients(vectors[:1], own[0], weights[:1])
         torch.testing.assert_close(one, expected[:1], rtol=1e-12, atol=1e-13)
+        norms = torch.stack([gradient_norms(network, vectors[r], own[r]) for r in range(2)])
+        torch.testing.assert_close(gradient_norms(network, vectors, stacked, batched=True), norms)
         losses = network.losses(vectors, stacked, batched=True)
         outputs = network.outputs(vectors, stacked.inputs, batched=True)
         for r in range(2):
@@ -83,10 +85,12 @@ def test_every_run_may_have_examples_of_its_own_and_pieces_do_not_matter(device,
             torch.testing.assert_close(outputs[r], network.module(vectors[r])(own[r].inputs).detach())
 
 
-def test_clipped_sum_clips_every_example_over_all_tensors_together() -> None:
-    network = small_network()
+@pytest.mark.parametrize("case", CASES)
+def test_clipped_sum_clips_every_example_over_all_tensors_together(case) -> None:
+    make, shape = CASES[case]
+    network = Network(make(), models.cross_entropy, dtype=torch.float64)
     vectors = torch.stack([3 * network.initial(seed) for seed in range(2)])
-    examples = classification(9, (4,), seed=2)
+    examples = classification(9, shape, seed=2)
     weights = torch.full((2, 9), 0.25, dtype=torch.float64)
     gradients = example_gradients(network, vectors, examples)
     clip = float(gradients.norm(dim=2).median())
@@ -95,6 +99,15 @@ def test_clipped_sum_clips_every_example_over_all_tensors_together() -> None:
         for gradient in gradients[r]:
             expected[r] += 0.25 * gradient * min(1.0, clip / float(gradient.norm()))
     torch.testing.assert_close(clipped_sum(network, vectors, examples, weights, clip), expected)
+    stacked = Examples(*(torch.stack([part, part]) for part in examples))
+    torch.testing.assert_close(clipped_sum(network, vectors, stacked, weights, clip, batched=True), expected)
+    # an example's own contribution never exceeds the clip, in single precision either
+    single = Network(make(), models.cross_entropy)
+    one = Examples(examples.inputs[:1].float(), examples.targets[:1])
+    for factor in (1.0, 2.0):
+        vector = factor * single.initial(1)[None]
+        length = float(clipped_sum(single, vector, one, torch.ones(1, 1), 1e-3).double().norm())
+        assert 1e-3 * (1 - 1e-5) <= length <= 1e-3
 
 
 class Reused(nn.Module):

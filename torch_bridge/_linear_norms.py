@@ -61,10 +61,10 @@ def linear_norms(network: Network, layers: list[tuple[nn.Linear, bool, bool]]) -
 
         zeros = [vector.new_zeros((len(inputs), layer.out_features)) for layer, _, _ in layers]
         backs, arrived = grad(loss, has_aux=True)(zeros)
-        squares = vector.new_zeros(len(inputs))
+        squares = torch.zeros(len(inputs), dtype=torch.float64, device=vector.device)
         for (_, weight, bias), back, given in zip(layers, backs, arrived, strict=True):
-            size = (back**2).sum(dim=1)
-            squares = squares + size * ((given**2).sum(dim=1) * float(weight) + float(bias))
-        return torch.sqrt(squares)
+            size, came = ((part**2).sum(dim=1, dtype=torch.float64) for part in (back, given))
+            squares = squares + size * (came * float(weight) + float(bias))
+        return torch.sqrt(squares).to(vector.dtype)
 
     return norms
