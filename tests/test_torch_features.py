@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("flint")  # `linear` needs it
 
 from torch import nn  # noqa: E402
 from torch_cases import DEVICES, classification  # noqa: E402

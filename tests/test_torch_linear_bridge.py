@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("flint")  # `linear` needs it
 
 from torch_cases import DEVICES, classification, small_network  # noqa: E402
 
@@ -14,10 +15,9 @@ import linear  # noqa: E402
 from bounds import interpolation, sensitivity  # noqa: E402
 from bounds.deletion import certify  # noqa: E402
 from torch_bridge import FullBatch, Phase, Plan, Record, ShuffledBatches, StepRule, gradient_norms, train  # noqa: E402
+from torch_bridge.affine import GaussianLaw, affine_path  # noqa: E402
 from torch_bridge.estimates import estimate_mu, observed_expansion  # noqa: E402
 from torch_bridge.linear_bridge import (  # noqa: E402
-    GaussianLaw,
-    affine_path,
     ridge_examples,
     ridge_laws,
     ridge_network,

@@ -14,7 +14,7 @@ from torch_cases import DEVICES, classification, small_network  # noqa: E402
 
 from bounds import clipping, gaussian_dp  # noqa: E402
 from torch_bridge import Examples, FullBatch, Network, Phase, Plan, ShuffledBatches, StepRule, methods, train  # noqa: E402
-from torch_bridge.linear_bridge import GaussianLaw, affine_path  # noqa: E402
+from torch_bridge.affine import GaussianLaw, affine_path  # noqa: E402
 
 NUMBERS = {"radius": 2.0, "clip": 1.0, "step_size": 0.1, "penalty": 0.5, "steps": 7}
 
