@@ -292,7 +292,7 @@ def test_saved_measurements_belong_together_and_are_small() -> None:
         assert found.command.startswith("unlearncheck deep ")
         assert found.numbers["arrays"].keys() == found.arrays.keys()
     assert sum(path.stat().st_size for path in saved.FOLDER.iterdir()) < 3_000_000
-    with pytest.raises(FileNotFoundError, match="name = 'nothing': .* holds audit"):
+    with pytest.raises(FileNotFoundError, match=r"name = 'nothing': .* holds audit"):
         saved.load("nothing")
 
 
