@@ -37,7 +37,7 @@ _EQUAL = 1e-9  # |variance - 1| that counts as none; the error is accounted for
 class Deletions:
     """What the plan needs to know of m deletions, in coordinates where the reference step is diagonal.
 
-    factors, full_factors : (m, d), eigenvalues of A and of M. row : (m, d), x in the eigenbasis of A. overlap :
+    unlearn_noise : one for all, or (m,). factors, full_factors : (m, d), eigenvalues of A and of M. row : (m, d), x in the eigenbasis of A. overlap :
     (m, d, d), A's eigenbasis (rows) against M's. gap : (m, d, C), E X_T - E X'_T at the end of learning.
     """
 
@@ -45,7 +45,7 @@ class Deletions:
     learn_steps: int
     unlearn_steps: int
     learn_noise: float
-    unlearn_noise: float
+    unlearn_noise: float | Array
     factors: Array
     full_factors: Array
     row: Array
@@ -109,8 +109,8 @@ class _Plan:
         self.starts = starts
         of = deletions
         # Without noise in unlearning the end of learning is what is judged: processing it further cannot hurt.
-        quiet = of.unlearn_noise == 0
-        self.decay = np.ones_like(of.factors) if quiet else of.factors**of.unlearn_steps
+        noise = np.broadcast_to(np.asarray(of.unlearn_noise, dtype=float), of.factors.shape[:1])[:, None]
+        self.decay = np.where(noise == 0, 1.0, of.factors**of.unlearn_steps)
         gains = np.zeros((of.learn_steps + 1, *of.factors.shape))
         powers = np.ones_like(of.factors)
         for n in range(of.learn_steps):
@@ -118,12 +118,12 @@ class _Plan:
             powers = powers * of.factors
         unlearned = np.zeros_like(of.factors)
         powers = np.ones_like(of.factors)
-        for _ in range(0 if quiet else of.unlearn_steps):
+        for _ in range(of.unlearn_steps):
             unlearned = unlearned + powers**2
             powers = powers * of.factors
         # V at the start of every block; zero after the last
         learned = of.learn_noise**2 * self.decay**2
-        left = [learned * gains[of.learn_steps - start] + of.unlearn_noise**2 * unlearned for start in starts]
+        left = [learned * gains[of.learn_steps - start] + noise**2 * unlearned for start in starts]
         self.variance = [*left, np.zeros_like(left[0])]
         # spent in a block, without cancellation where it is all learning
         self.spent = [

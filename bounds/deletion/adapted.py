@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,50 +53,83 @@ def deletions(facts: DeletionFacts) -> adapted_paths.Deletions:
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """Derived here: H between the ends is at most H between the shifted path and the reference path (`bounds.adapted`)."""
+    """Derived here: H between the ends is at most H between the shifted path and the reference path (`bounds.adapted`).
+
+    All numbers have the shape of the deletions: none for one, (m,) for many.
+    """
 
     facts: DeletionFacts
     log_delta_s: float = -math.inf
-    mu: float = math.nan
 
     @cached_property
     def laws(self) -> adapted_paths.PathLaws:
-        """Laws of the paths."""
+        """Laws of the paths, with one leading axis."""
         return adapted_paths.path_laws(deletions(self.facts))
 
+    @cached_property
+    def _backward(self) -> _gaussian_ratio.GaussianRatio:
+        return self.laws.ratio.swapped()
+
     @property
-    def floor(self) -> float:
-        left = float(self.laws.left_out[0])
-        return math.log(left) if left > 0 else -math.inf
+    def mu(self) -> Any:
+        """None: the paths are not Gaussian shifts of each other."""
+        return self._shaped(np.full(len(self.laws.left_out), np.nan))
 
-    def forward(self, epsilon: float) -> float:
-        return self._finished(_gaussian_ratio.log_hockey_stick(self.laws.ratio, _each(epsilon)), 0.0)
+    @property
+    def floor(self) -> Any:
+        return self._shaped(_log(self.laws.left_out))
 
-    def reverse(self, epsilon: float) -> float:
-        found = _gaussian_ratio.log_hockey_stick(self.laws.ratio.swapped(), _each(epsilon))
-        return self._finished(found, max(epsilon, 0.0))
+    def forward(self, epsilon: Any) -> Any:
+        at = self._each(epsilon)
+        return self._finished(_gaussian_ratio.log_hockey_stick(self.laws.ratio, at), 0.0)
 
-    def chernoff_forward(self, epsilon: float) -> float:
+    def reverse(self, epsilon: Any) -> Any:
+        at = self._each(epsilon)
+        return self._finished(_gaussian_ratio.log_hockey_stick(self._backward, at), np.maximum(at, 0.0))
+
+    def chernoff_forward(self, epsilon: Any) -> Any:
         """As forward, by Chernoff's inequality alone."""
-        return self._finished(_gaussian_ratio.chernoff(self.laws.ratio, _each(epsilon)), 0.0)
+        at = self._each(epsilon)
+        return self._finished(_gaussian_ratio.chernoff(self.laws.ratio, at), 0.0)
 
-    def chernoff_reverse(self, epsilon: float) -> float:
+    def chernoff_reverse(self, epsilon: Any) -> Any:
         """As reverse, by Chernoff's inequality alone."""
-        return self._finished(_gaussian_ratio.chernoff(self.laws.ratio.swapped(), _each(epsilon)), max(epsilon, 0.0))
+        at = self._each(epsilon)
+        return self._finished(_gaussian_ratio.chernoff(self._backward, at), np.maximum(at, 0.0))
 
-    def _finished(self, log: Array, weight: float) -> float:
+    def forward_epsilon(self, log_delta: Any) -> Any:
+        """The smallest epsilon >= 0 at which forward is at most log_delta, to 1e-7 relative."""
+        return self._epsilon(self.laws.ratio, log_delta, backward=False)
+
+    def reverse_epsilon(self, log_delta: Any) -> Any:
+        """The same of reverse."""
+        return self._epsilon(self._backward, log_delta, backward=True)
+
+    def _epsilon(self, law: _gaussian_ratio.GaussianRatio, log_delta: Any, backward: bool) -> Any:
+        target = self._each(log_delta)
+        weight = np.zeros_like(target)
+        if backward:  # what was left out costs e^epsilon times as much; Chernoff's epsilon is more than the one sought
+            most = _gaussian_ratio.chernoff_epsilon(law, target - math.log(2))
+            weight = np.minimum(most, 700.0)
+        # exp(target) - left_out e^weight, and the rounding that `_finished` adds
+        spent = _log(self.laws.left_out) + weight - target
+        spare = target + np.log1p(-np.exp(np.minimum(spent, 0.0)) * (1 - 1e-16))
+        found = _gaussian_ratio.epsilon_for(law, np.where(spent < -1e-9, spare - 3 * _ROUNDING * (1 + np.abs(spare)), 0))
+        return self._shaped(np.where(spent < -1e-9, found, np.inf))
+
+    def _finished(self, log: Array, weight: Any) -> Any:
         """Plus what the plan left out, e^weight times: P(S) may be off by it, which the reverse side multiplies."""
-        value = float(log[0])
-        if not math.isinf(value):
-            value += _ROUNDING * (1 + abs(value))
-        left = float(self.laws.left_out[0])
-        if left > 0:
-            value = float(np.logaddexp(value, math.log(left) + weight)) + 1e-15 * (1 + abs(value))
-        return min(value, 0.0)
+        finite = np.isfinite(log)
+        value = np.where(finite, log + _ROUNDING * (1 + np.abs(np.where(finite, log, 0.0))), log)
+        total = np.logaddexp(value, _log(self.laws.left_out) + weight)
+        value = np.where(self.laws.left_out > 0, total + 1e-15 * (1 + np.abs(np.where(finite, value, 0.0))), value)
+        return self._shaped(np.minimum(value, 0.0))
 
+    def _each(self, value: Any) -> Array:
+        return np.broadcast_to(np.asarray(value, dtype=float).reshape(-1), self.laws.left_out.shape)
 
-def _each(epsilon: float) -> Array:
-    return np.array([float(epsilon)])
+    def _shaped(self, values: Array) -> Any:
+        return values.reshape(np.shape(self.facts.row)[:-1])[()]
 
 
 @dataclass(frozen=True)
@@ -160,13 +194,14 @@ def _epsilons(
     backward = laws.ratio.swapped()
     result = []
     for solve in (_gaussian_ratio.epsilon_for, _gaussian_ratio.chernoff_epsilon):
-        spare = delta - laws.left_out
-        forward = solve(laws.ratio, _log(spare))
-        most = _gaussian_ratio.chernoff_epsilon(backward, _log(0.5 * delta + np.zeros_like(spare)))
-        reverse = solve(backward, _log(delta - laws.left_out * np.exp(np.minimum(most, 700.0))))
+        forward = solve(laws.ratio, _log(delta - laws.left_out))
+        most = _gaussian_ratio.chernoff_epsilon(backward, _log(np.full_like(forward, 0.5 * delta)))
+        spare = delta - laws.left_out * np.exp(np.minimum(most, 700.0))
+        reverse = np.where(spare > 0, solve(backward, _log(np.maximum(spare, 1e-300))), np.inf)
         result.append(np.maximum(forward, reverse) * (1 + 1e-9))
     return result[0], result[1]
 
 
 def _log(values: Array) -> Array:
-    return np.log(np.maximum(values, 1e-300))
+    with np.errstate(divide="ignore"):
+        return np.log(np.maximum(values, 0.0))
