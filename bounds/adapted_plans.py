@@ -55,13 +55,18 @@ class Step:
     follower: Array
     base_next: Array
     follower_next: Array
-    difference: Array
+    reference: StepMap
     past: Past
 
     @property
     def gap(self) -> Array:
         """The shift that would close the gap at once."""
         return self.base_next - self.follower_next
+
+    @property
+    def difference(self) -> Array:
+        """e_k = phi_k(X_k) - phi'_k(X_k), found when asked for."""
+        return self.base_next - self.reference(self.number, self.base)
 
     @property
     def left(self) -> int:
@@ -174,7 +179,7 @@ def accumulate(
         if k == final:
             w = x_next - y_next
         else:
-            step = Step(k, std, x, y, x_next, y_next, x_next - reference(k, x), Past(tuple(drawn)))
+            step = Step(k, std, x, y, x_next, y_next, reference, Past(tuple(drawn)))
             w = np.asarray(plan.shift(step), dtype=float)
             if w.shape != x.shape:
                 raise ValueError(f"shift has shape {w.shape}: must be that of the states, {x.shape}")
@@ -189,3 +194,68 @@ def accumulate(
     budgets = np.where(apart | ~np.isfinite(budgets), np.inf, budgets)
     lost = np.inf if under == "base" else -np.inf  # a run whose ends differ promises nothing, in either direction
     return Accumulated(budgets, np.where(np.isfinite(budgets), martingale + 0.5 * budgets, lost), x)
+
+
+class Linearised:
+    """The linear plan of `bounds.adapted_linear` for maps that are nearly affine along a path known beforehand.
+
+    base_path, reference_path : (N+1, D), the loops without noise. base_step, reference_step : (D, D), symmetric, the
+    derivatives of a learning step with and without the point; after `differing` steps both are reference_step. The
+    prediction uses them, the theorem does not: a poor derivative costs budget and nothing else. `telling` (D,) is the
+    direction in which the two ends differ most against their noise, known before any run.
+    """
+
+    def __init__(
+        self,
+        base_path: Array,
+        reference_path: Array,
+        base_step: Array,
+        reference_step: Array,
+        noise_std: Array,
+        differing: int,
+    ) -> None:
+        self._given = (base_path, reference_path, base_step, reference_step, noise_std, differing)
+        factors, basis = np.linalg.eigh(reference_step)
+        full, turn = np.linalg.eigh(base_step)
+        self._basis, self._turn = basis, turn
+        self._std = np.asarray(noise_std, dtype=float)
+        self._mixed = basis.T @ turn
+        self._factors, self._full = factors, full
+        self._differing = differing
+        self._base, self._reference = base_path @ basis, reference_path @ basis
+        horizon = len(self._std)
+        left = factors[None, :] ** np.arange(horizon, -1, -1)[:, None]  # Phi_k, diagonal
+        variance = np.zeros_like(left)
+        for k in range(horizon - 1, -1, -1):
+            variance[k] = variance[k + 1] + (self._std[k] * left[k + 1]) ** 2
+        self._phi = left
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gains = self._std[:, None] ** 2 * left[1:] / variance[:-1]
+        self._gains = np.where(variance[:-1] > 0, gains, 0.0)
+
+        spread = np.maximum(variance[0], 1e-300)
+        self.telling = basis @ ((self._base[-1] - self._reference[-1]) / spread)
+
+    def exchanged(self) -> Linearised:
+        """The plan from X' through the maps of X.
+
+        Its products of learning and unlearning steps do not commute; they are taken as if all steps were the reference's,
+        the forecast keeping the difference: a little more budget.
+        """
+        base_path, reference_path, base_step, reference_step, noise_std, differing = self._given
+        return Linearised(reference_path, base_path, reference_step, base_step, noise_std, differing)
+
+    def shift(self, step: Step) -> Array:
+        k, shape = step.number, step.base.shape
+        x = step.base.reshape(len(step.base), -1) @ self._basis
+        y = step.follower.reshape(len(step.follower), -1) @ self._basis
+        phi = self._phi[k]
+        gap = phi * (x - y - (self._base[k] - self._reference[k])) + (self._base[-1] - self._reference[-1])
+        if k < self._differing:
+            # (Psi_k - Phi_k) applied to how far X has strayed
+            strayed = x - self._base[k]
+            learn = self._differing - k
+            moved = ((strayed @ self._mixed) * self._full**learn) @ self._mixed.T - strayed * self._factors**learn
+            gap = gap + self._phi[self._differing] * moved
+        shift: Array = (gap * self._gains[k]) @ self._basis.T
+        return shift.reshape(shape)

@@ -114,7 +114,9 @@ class Adapted:
         # exp(target) - left_out e^weight, and the rounding that `_finished` adds
         spent = _log(self.laws.left_out) + weight - target
         spare = target + np.log1p(-np.exp(np.minimum(spent, 0.0)) * (1 - 1e-16))
-        found = _gaussian_ratio.epsilon_for(law, np.where(spent < -1e-9, spare - 3 * _ROUNDING * (1 + np.abs(spare)), 0))
+        found = _gaussian_ratio.epsilon_for(
+            law, np.where(spent < -1e-9, spare - 3 * _ROUNDING * (1 + np.abs(spare)), 0)
+        )
         return self._shaped(np.where(spent < -1e-9, found, np.inf))
 
     def _finished(self, log: Array, weight: Any) -> Any:

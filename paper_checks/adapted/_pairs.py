@@ -63,9 +63,7 @@ def shifts_by_noise(pair: AffinePair, plan: Plan) -> tuple[Array, Array]:
         if k == steps - 1:
             shift = x_next - y_next
         else:
-            shift = plan.shift(
-                Step(k, pair.noise_std, x, y, x_next, y_next, x_next - pair.reference(k, x), Past([noise] * k))
-            )
+            shift = plan.shift(Step(k, pair.noise_std, x, y, x_next, y_next, pair.reference, Past([noise] * k)))
         shifts[k] = shift / std
         x, y = x_next + std * noise, y_next + shift + std * noise
     mean = shifts[:, 0].reshape(steps * d, columns)
