@@ -37,8 +37,9 @@ _EQUAL = 1e-9  # |variance - 1| that counts as none; the error is accounted for
 class Deletions:
     """What the plan needs to know of m deletions, in coordinates where the reference step is diagonal.
 
-    unlearn_noise : one for all, or (m,). factors, full_factors : (m, d), eigenvalues of A and of M. row : (m, d), x in the eigenbasis of A. overlap :
-    (m, d, d), A's eigenbasis (rows) against M's. gap : (m, d, C), E X_T - E X'_T at the end of learning.
+    unlearn_noise : one for all, or (m,). factors, full_factors : (m, d), eigenvalues of A and of M. row : (m, d), x in
+    the eigenbasis of A. overlap : (m, d, d), A's eigenbasis (rows) against M's. gap : (m, d, C), E X_T - E X'_T at the
+    end of learning.
     """
 
     step_size: float
