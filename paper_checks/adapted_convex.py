@@ -179,7 +179,7 @@ def examine(problem: ConvexProblem, schedule: linear.Schedule, index: int, setti
     found["root_mean_budget"] = math.sqrt(float(forward.budgets.mean()))
     # other plans, few runs: what a plan is worth
     few = start[: max(50, setting.runs // 20)]
-    others = {
+    others: dict[str, Plan] = {
         "forecasting": Forecasting(1 - schedule.step_size * problem.penalty, setting.learn_steps),
         "spread": Spread(),
     }
