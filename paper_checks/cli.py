@@ -11,6 +11,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "replay": ("paper_checks.__main__", ("replay",), "run a saved counterexample again"),
     "falsify": ("paper_checks.falsify_command", (), "search for a counterexample to a bound of your own"),
     "power": ("paper_checks.power", (), "how many wrong bounds the search refutes, how fast, and no right one"),
+    "mutate": ("paper_checks.mutate", (), "alter every claim's formula, and see whether its own check notices"),
     "certify": ("bounds.__main__", ("certify",), "certificate and noise for deleting one training point"),
     "profile": ("paper_checks.profile_command", (), "exact privacy of deleting each training point of a data set"),
     "compare": ("paper_checks.compare", (), "the noise and the steps every theory asks for, on one ridge problem"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from .codec import decode
 from .html_claim import anchor, breakable, icon, mutant_chip, ratio_text, section, status_badge
+from .html_measured import mutant_matrix, power_part
 from .readable_math import to_html
 from .svg_plot import strips
 
@@ -28,6 +29,7 @@ def page(report: Record, folder: str = "reports") -> str:
         _verdict_part(verdicts),
         _data_part(data) if data else "",
         _mutant_part(verdicts),
+        *_measured_parts(report.get("measured", {}), {entry["id"] for entry in verdicts}),
         '<h2 id="statements">Statement by statement</h2>',
         *(section(record, {entry["id"] for entry in verdicts}, folder) for record in verdicts),
     ]
@@ -36,10 +38,25 @@ def page(report: Record, folder: str = "reports") -> str:
         "style": _resource("_html_style.css"),
         "header": _header(report),
         "data_link": '<a href="#data">Certified against exact</a>' if data else "",
+        "measured_links": _measured_links(report.get("measured", {})),
         "body": "\n".join(part for part in parts if part),
     }
     # One pass, so that nothing a statement contains is taken for a slot.
     return re.sub(r"\{\{(\w+)\}\}", lambda slot: filled[slot.group(1)], _resource("_html_template.html"))
+
+
+def _measured_parts(measured: Record, known: set[str]) -> list[str]:
+    parts = []
+    if "automatic_mutants" in measured:
+        parts.append(mutant_matrix(measured["automatic_mutants"], known))
+    if "power" in measured:
+        parts.append(power_part(measured["power"], measured.get("endurance")))
+    return parts
+
+
+def _measured_links(measured: Record) -> str:
+    automatic = '<a href="#automatic">Automatic mutants</a>' if "automatic_mutants" in measured else ""
+    return automatic + ('<a href="#power">Power</a>' if "power" in measured else "")
 
 
 def _resource(name: str) -> str:

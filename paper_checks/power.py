@@ -25,8 +25,6 @@ from .falsify import falsify
 from .power_bounds import BOUNDS, SIZES, Bound
 from .report import package_version, write_text
 
-SAVED = Path(__file__).parent / "results" / "power.json"
-
 # A slice of a long search: long enough that starting it costs nothing, short enough to stop soon.
 _SLICE = 20.0
 _SHORTEST = 0.5
@@ -207,11 +205,6 @@ def _endurance(
     }
 
 
-def saved() -> dict[str, Any] | None:
-    """The benchmark kept with the package; None where there is none."""
-    return json.loads(SAVED.read_text(encoding="utf-8")) if SAVED.is_file() else None
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line of `power`."""
     wrong = sum(bound.size != "right" for bound in BOUNDS)
@@ -304,7 +297,7 @@ def _run_endurance(options: argparse.Namespace, console: Any) -> int:
     return 1 if found["refuted"] or found["searched_seconds"] < options.endurance else 0
 
 
-__all__ = ["Bound", "Outcome", "endure", "main", "measure", "saved"]
+__all__ = ["Bound", "Outcome", "endure", "main", "measure"]
 
 
 if __name__ == "__main__":

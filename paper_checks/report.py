@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from . import measured
 from .claim import Claim
 from .codec import encode
 from .court import Court
@@ -212,7 +213,7 @@ def markdown(outcomes: list[tuple[Claim, Verdict]], court: Court) -> str:
         )
     if court.docket is not None:
         lines += ["", *_docket_lines(court.docket)]
-    lines += ["", "## Statement by statement", ""]
+    lines += ["", *measured.markdown(measured.all_kept()), "## Statement by statement", ""]
     for claim, verdict in outcomes:
         lines += _statement_lines(claim, verdict)
     return "\n".join(lines) + "\n"
@@ -276,6 +277,7 @@ def save(out: Path, outcomes: list[tuple[Claim, Verdict]], court: Court) -> list
         "false_alarm": court.false_alarm,
         "verdicts": [verdict_record(claim, verdict) for claim, verdict in outcomes],
         "data": docket_record(court.docket) if court.docket is not None else None,
+        "measured": measured.all_kept(),
     }
     paths = [out / "report.json", out / "report.md", out / "report.html"]
     write_text(paths[0], json.dumps(report, indent=1) + "\n")
