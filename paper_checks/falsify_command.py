@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--scheduler", help="address of the Dask scheduler, tcp://HOST:PORT; its workers have one thread each"
     )
-    top.add_argument("--out", type=Path, help="where a counterexample is saved, for `unlearncheck replay`")
+    top.add_argument(
+        "--out", type=Path, default=Path("found.json"), help="where a counterexample is saved (found.json)"
+    )
     return top
 
 
@@ -102,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(verdict)
-    if verdict.status == "refuted" and options.out is not None:
+    if verdict.status == "refuted":
         write_text(options.out, json.dumps(record(options.claim, options.family, verdict)) + "\n")
         print(f"  replay with: unlearncheck replay {options.out}")
     return {"survived": 0, "refuted": 1}.get(verdict.status, 3)

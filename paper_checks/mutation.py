@@ -16,7 +16,7 @@ import inspect
 import math
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +46,8 @@ KINDS = (
 # Checks of arguments and outward rounding: mistakes there are not mistakes of a statement.
 _HELPERS = {"number", "array", "count", "choice", "isinstance", "len", "leggauss"}
 _ROUNDING = {"up", "down", "allowance"}
+# Modules whose private functions are numerical machinery: roots, contours, cancellation.
+_NUMERICAL_MODULES = ("bounds.gaussian_dp", "bounds.sensitivity", "bounds.coupling", "bounds.renyi_route")
 _UNTOUCHED_MODULES = ("bounds._checks", "bounds._outward", "bounds._gaussian_curve", "bounds._tails")
 # Options that change how a thing is computed, not what.
 _TECHNICAL = {"strict", "keepdims", "endpoint", "check_finite", "initial", "kind", "axis"}
@@ -89,9 +91,18 @@ def _forget() -> None:
                     value.cache_clear()
 
 
-def of_formula(promise: Promise) -> Iterator[AutoMutant]:
-    """All mutants of the formula, in an order whose every beginning is spread evenly over it."""
-    places = [(function, alteration) for function in _functions(promise) for alteration in _alterations(function)]
+def of_formula(promise: Promise, instances: Iterable[Any] = ()) -> Iterator[AutoMutant]:
+    """All mutants of the formula, in an order whose every beginning is spread evenly over it.
+
+    instances: where given, only what is run when the promise is asked about them is altered.
+    """
+    lines = _lines_run(promise, instances)
+    places = [
+        (function, alteration)
+        for function in _functions(promise)
+        for alteration in _alterations(function)
+        if not lines or (function.__code__.co_filename, alteration[1].lineno) in lines
+    ]
     golden = (math.sqrt(5) - 1) / 2
     for k in sorted(range(len(places)), key=lambda k: k * golden % 1):
         function, (kind, place, new) = places[k]
@@ -109,6 +120,28 @@ def of_numbers(promise: Promise, instance: Any) -> list[AutoMutant]:
 # --- the formula
 
 
+def _lines_run(promise: Promise, instances: Iterable[Any]) -> set[tuple[str, int]]:
+    """(file, line) of what runs while the promise is asked about the instances."""
+    lines: set[tuple[str, int]] = set()
+
+    def follow(frame: types.FrameType, event: str, argument: Any) -> Any:
+        if not _ours(frame.f_globals.get("__name__")):
+            return None
+        lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return follow
+
+    kept = sys.gettrace()
+    for instance in instances:
+        sys.settrace(follow)
+        try:
+            promise(fresh(instance))
+        except Exception:  # an instance the promise has no bound for runs less, and that is all
+            continue
+        finally:
+            sys.settrace(kept)
+    return lines
+
+
 def _functions(promise: Promise) -> list[types.FunctionType]:
     """The promise's own function, those in its closure, and functions of the theory they call, nearest first."""
     found: list[types.FunctionType] = []
@@ -120,6 +153,8 @@ def _functions(promise: Promise) -> list[types.FunctionType]:
             queue.append((thing.func, depth))
             continue
         if not isinstance(thing, types.FunctionType) or thing in found or not _ours(thing.__module__):
+            continue
+        if thing.__module__ in _NUMERICAL_MODULES and thing.__name__.startswith("_"):
             continue
         found.append(thing)
         for cell in thing.__closure__ or ():

@@ -34,6 +34,15 @@ def test_the_formula_of_a_closure_and_of_the_theory_below_it_is_altered_one_node
     assert not any("_UP" in where or "number(" in where.split("->")[0][:20] for where in {**own, **theory})
 
 
+def test_only_what_runs_is_altered():
+    claim = all_claims()["koloskova2025.group_privacy.formula"]
+    instance = mutate._cases(claim, 0)[0].instance
+    everything = by_where(mutation.of_formula(claim.promise))
+    run = by_where(mutation.of_formula(claim.promise, [instance]))
+    # The other form of the formula stands in a branch of its own.
+    assert run and set(run) < set(everything)
+
+
 def test_a_mutant_lives_in_its_block_only_and_for_everybody():
     promise = gradient_clipping.form()
     value = promise(CASE)
