@@ -91,8 +91,7 @@ def _step(particles: list[Particle], cut: float, rho: arb, push: arb, depth: flo
         raise FloatingPointError(f"the runs are more than {_FARTHEST:g} noise deviations from 0")
     left, right = math.floor(min(means) - reach), math.ceil(max(means) + reach)
     ends = _panels(left, cut, right)
-    # The quadrature's error, e^epsilon times the density's bound included, is pushed as far down as the mass left out.
-    order = 2 + math.ceil((depth + 24.0) / (2 * math.log(_ELLIPSE)))
+    order = _nodes(depth)
     if order * (len(ends) - 1) > _MOST_NODES:
         raise FloatingPointError(f"{order * (len(ends) - 1)} nodes needed, {_MOST_NODES} allowed")
     rule = [arb.legendre_p_root(order, k, weight=True) for k in range(order)]
@@ -128,6 +127,11 @@ def _step(particles: list[Particle], cut: float, rho: arb, push: arb, depth: flo
         outside = (((mean - left) / root).erfc() + ((right - mean) / root).erfc()) / 2
         lost_p, lost_q = lost_p + in_p * outside, lost_q + in_q * outside
     return moved, lost_p.upper(), lost_q.upper()
+
+
+def _nodes(depth: float) -> int:
+    """Nodes of a panel that push the quadrature's error as far down as the mass left out."""
+    return 2 + math.ceil((depth + 24.0) / (2 * math.log(_ELLIPSE)))
 
 
 def _panels(left: float, cut: float, right: float) -> list[float]:

@@ -78,8 +78,8 @@ def _search(
 ) -> Evidence:
     tally, number, doubts = Tally(), 0, 0
     # Matrices are small here: threads inside the linear algebra only get in each other's way.
+    clock = Clock.start(seconds, trials)
     with threadpool_limits(1), pool(jobs, backend, scheduler, promise, family) as parallel:
-        clock = Clock.start(seconds, trials)
         while True:
             for found in run_tasks(tasks_of_round(promise, family, clock, seed, number, tally), parallel):
                 for trial in found:

@@ -215,7 +215,8 @@ def _tried_again(claim: Claim, mutant: AutoMutant, fate: Fate, seed: int) -> Fat
 def record(found: list[Fate], seed: int) -> dict[str, Any]:
     """The matrix claim x kind as JSON-ready data: counts of every outcome, and every survivor with its explanation."""
     claims: dict[str, Any] = {}
-    for fate in found:
+    order = {claim: k for k, claim in enumerate(all_claims())}
+    for fate in sorted(found, key=lambda fate: order.get(fate.claim, -1)):
         entry = claims.setdefault(fate.claim, {"kinds": {}, "survivors": []})
         counts = entry["kinds"].setdefault(fate.kind, {})
         counts[fate.outcome] = counts.get(fate.outcome, 0) + 1
@@ -265,7 +266,9 @@ def main(arguments: list[str] | None = None) -> int:
     with terminal.progress_bar(console) as bar:
         task = bar.add_task("claims, mutants tried", total=len(claims))
         work = (delayed(fates)(claim.id, options.seed, options.most) for claim in claims)
-        for part in Parallel(n_jobs=options.jobs, return_as="generator")(work):
+        for part in Parallel(n_jobs=options.jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)(
+            work
+        ):
             found += part
             # What is finished is kept, whatever stops the rest.
             result = record(found, options.seed)

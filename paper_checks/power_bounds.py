@@ -20,6 +20,7 @@ from bounds.deletion import certify
 
 from .benarroch2026 import theorem_4_3
 from .benarroch2026._readings import hull_mu, p2_mu
+from .families.adapted import AdaptedInstance
 from .families.clipped_chain import ClippedChain, displacement
 from .families.contractive import ContractiveInstance
 from .families.gaussian_renyi import GaussianTriple
@@ -648,4 +649,54 @@ PATH = [
     Bound("1% low above noise 2", "path", "1%", _where(lambda i: i.noise_std > 2, 0.99, _suprema), "in a corner"),
 ]
 
-BOUNDS: tuple[Bound, ...] = (*CONTRACTIVE, *RIDGE, *GAUSSIAN_RENYI, *CLIPPED_CHAIN, *PATH)
+# --- adapted shifts: a two-sided delta
+
+
+def _ends(instance: AdaptedInstance) -> tuple[float, float, float, float]:
+    """Means and variances of both ends, by plain recursion."""
+    found: list[float] = []
+    for factors, offsets in (
+        (instance.base_factors, instance.base_offsets),
+        (instance.reference_factors, instance.reference_offsets),
+    ):
+        mean = variance = 0.0
+        for factor, offset, std in zip(factors, offsets, instance.noise_std, strict=True):
+            mean, variance = factor * mean + offset, factor**2 * variance + std**2
+        found += [float(mean), float(variance)]
+    return found[0], found[1], found[2], found[3]
+
+
+def _known_gap(
+    scale: Callable[[AdaptedInstance], float] = lambda i: 1.0, power: float = 0.5
+) -> Callable[[AdaptedInstance], Log]:
+    """Exact where only offsets differ; elsewhere Pinsker's inequality, by the smaller of both divergences."""
+
+    def promise(i: AdaptedInstance) -> Log:
+        mean_p, var_p, mean_q, var_q = _ends(i)
+        if np.array_equal(i.base_factors, i.reference_factors):
+            return Log(_privacy(scale(i) * abs(mean_p - mean_q) / var_p**power * _UP, i.epsilon))
+        gap = (mean_p - mean_q) ** 2
+        twice = min(v / w + gap / w - 1 - math.log(v / w) for v, w in ((var_p, var_q), (var_q, var_p)))
+        return Log(min(0.0, 0.5 * math.log(max(twice, 0.0) / 4 + 1e-12)))
+
+    return promise
+
+
+ADAPTED = [
+    Bound("known gap, or Pinsker", "adapted", "right", _known_gap(), "exact for offsets; total variation otherwise"),
+    *(
+        Bound(f"known gap, mu {size} low", "adapted", size, _known_gap(lambda i, scale=scale: scale), "scaled")  # type: ignore[misc]
+        for size, scale in _SCALES.items()
+    ),
+    Bound("variance for deviation", "adapted", "gross", _known_gap(power=1.0), "std for variance"),
+    Bound("one start for two", "adapted", "gross", _known_gap(lambda i: 0.5), "a lost factor 2"),
+    Bound(
+        "mu 5% low from two steps on",
+        "adapted",
+        "5%",
+        _known_gap(lambda i: 0.95 if i.steps > 1 else 1.0),
+        "in a corner",
+    ),
+]
+
+BOUNDS: tuple[Bound, ...] = (*CONTRACTIVE, *RIDGE, *GAUSSIAN_RENYI, *CLIPPED_CHAIN, *PATH, *ADAPTED)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds import gaussian_dp, interpolation, renyi_dp
+from linear import enclosed_chain
 from linear.enclosed_chain import enclose_thresholds
 from linear.scalar_chain import threshold_policy_value
 from paper_checks import Log, falsify, families
@@ -167,6 +168,17 @@ def test_two_steps_against_an_integral_by_mpmath():
         exact = float(mp.log(beyond(mpf("0.75")) - mp.exp(mpf(epsilon)) * beyond(mpf("-0.75"))))
     assert found[0] <= exact <= found[1] or min(abs(exact - end) for end in found) < 1e-13
     assert found[1] - found[0] < 1e-12
+
+
+@pytest.mark.parametrize("nodes", [8, 10, 12])
+def test_too_few_nodes_widen_the_interval_and_never_lose_the_value(nodes, monkeypatch):
+    arguments = {"radius": 1.0, "shift": 0.5, "factor": 0.8, "noise_std": 1.0, "epsilon": 1.0}
+    thresholds = threshold_policy_value(steps=3, **arguments).thresholds
+    best = enclose_thresholds(**arguments, thresholds=thresholds)
+    monkeypatch.setattr(enclosed_chain, "_nodes", lambda depth: nodes)
+    coarse = enclose_thresholds(**arguments, thresholds=thresholds)
+    assert coarse[0] <= best[0] and best[1] <= coarse[1]
+    assert coarse[1] - coarse[0] > 1e3 * (best[1] - best[0])
 
 
 def test_thresholds_that_attain_nothing_are_refused():

@@ -17,7 +17,7 @@ def test_enough_bounds_over_all_families_and_sizes():
     wrong = [bound for bound in BOUNDS if bound.size != "right"]
     right = [bound for bound in BOUNDS if bound.size == "right"]
     assert len(wrong) >= 40 and len(right) >= 20
-    assert {bound.family for bound in wrong} == {bound.family for bound in right} >= set(families.names()) - {"adapted"}
+    assert {bound.family for bound in wrong} == {bound.family for bound in right} == set(families.names())
     assert {bound.size for bound in wrong} == set(SIZES)
     assert len({(bound.family, bound.name) for bound in BOUNDS}) == len(BOUNDS)
     assert all(bound.why for bound in BOUNDS)
