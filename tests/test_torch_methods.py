@@ -98,6 +98,20 @@ def test_model_clipping_projects_in_every_step_and_calibrates_either_number(give
         )
 
 
+def test_noise_at_the_start_of_model_clipping_is_accounted_for() -> None:
+    """One step after a noisy start: by hand, delta = E(start) * theta at the raised epsilon, section 3.8 of the recursion."""
+    numbers = {"epsilon": 1.0, "delta": 1e-5, "radius": 0.7, "step_size": 0.1, "penalty": 0.0, "batches": FullBatch()}
+    noisy = methods.model_clipping(**numbers, steps=1, initial_radius=2.0, initial_noise_std=3.0)
+    plain = methods.model_clipping(**numbers, steps=1, initial_radius=2.0)
+    assert (noisy.plan.start.noise_std, plain.plan.start.noise_std) == (3.0, 0.0)
+    assert noisy.noise_std < plain.noise_std
+    start = float(gaussian_dp.delta(4.0 / 3.0, 1.0))
+    raised = math.log1p(math.expm1(1.0) / start)
+    assert start * float(gaussian_dp.delta(1.4 / noisy.noise_std, raised)) == pytest.approx(1e-5, rel=1e-6)
+    with pytest.raises(ValueError, match="needs a projection"):
+        methods.model_clipping(**numbers, steps=1, initial_noise_std=3.0)
+
+
 def every_method(after: Phase) -> list[methods.Method]:
     budget = {"epsilon": 1.0, "delta": 1e-5}
     batches = ShuffledBatches(size=4)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bounds import clipping, renyi_dp
 from bounds._checks import array, count, number
+from bounds.model_clipping import model_clipping_start
 from torch_bridge.batches import BatchRule, PoissonBatches, ShuffledBatches
 from torch_bridge.steps import StepRule, one_cycle
 from torch_bridge.training import Phase, Plan, Start
@@ -112,22 +113,36 @@ def model_clipping(
     noise_std: float | None = None,
     batches: BatchRule,
     initial_radius: float | None = None,
+    initial_noise_std: float = 0.0,
     after: Phase | None = None,
 ) -> Method:
     """Model clipping: noisy steps, each projecting the whole model on the ball of `radius` before the noise.
 
-    Give `steps`, and the noise is calibrated, or `noise_std`, and the number of steps is. No noise at the start
-    (initial_delta = 1), so `initial_radius` needs none and costs nothing.
+    Give `steps`, and the noise is calibrated, or `noise_std`, and the number of steps is. Noise at the start is
+    optional; with it (and `initial_radius`) the two starts are less far apart, and fewer steps or less noise do.
     """
     if (steps is None) == (noise_std is None):
         raise ValueError(f"steps = {steps!r}, noise_std = {noise_std!r}: give exactly one of them")
+    start = 1.0
+    if number("initial_noise_std", initial_noise_std, "[0, inf)") > 0:
+        if initial_radius is None:
+            raise ValueError("initial_radius = None: noise at the start needs a projection before it")
+        start = model_clipping_start(
+            epsilon=epsilon, initial_radius=initial_radius, initial_noise_std=initial_noise_std
+        )
     if noise_std is not None:
-        steps = clipping.model_clipping_steps(epsilon=epsilon, delta=delta, radius=radius, noise_std=noise_std)
+        steps = clipping.model_clipping_steps(
+            epsilon=epsilon, delta=delta, radius=radius, noise_std=noise_std, initial_delta=start
+        )
     else:
         steps = count("steps", steps, least=1)
-        noise_std = float(clipping.model_clipping_noise(epsilon=epsilon, delta=delta, radius=radius, steps=steps))
+        noise_std = clipping.model_clipping_noise(
+            epsilon=epsilon, delta=delta, radius=radius, steps=steps, initial_delta=start
+        )
     rule = StepRule(step_size=step_size, penalty=penalty, noise_std=noise_std, radius=radius)
-    plan = _plan(Start(radius=initial_radius), Phase(steps=steps, rule=rule, batches=batches), after)
+    plan = _plan(
+        Start(radius=initial_radius, noise_std=initial_noise_std), Phase(steps=steps, rule=rule, batches=batches), after
+    )
     return Method(
         name="model_clipping",
         plan=plan,
