@@ -71,17 +71,22 @@ def _places(right: bool) -> list[int]:
 
 
 def measure(
-    *, seconds: float, right_seconds: float, seed: int, jobs: int, progress: Any = lambda done, total: None
+    *, seconds: float, right_seconds: float, seed: int, jobs: int, progress: Any = lambda outcomes, total: None
 ) -> list[Outcome]:
-    """One search of every bound: wrong ones for at most `seconds`, right ones for `right_seconds`."""
+    """One search of every bound: wrong ones for at most `seconds`, right ones for `right_seconds`.
+
+    progress(outcomes so far, how many there will be) is called after each.
+    """
     plan = [(place, seconds) for place in _places(False)] + [(place, right_seconds) for place in _places(True)]
     work = (delayed(_search)(place, budget, seed) for place, budget in plan)
-    outcomes = []
-    for found in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
-        outcomes.append(found)
-        progress(len(outcomes), len(plan))
     order = {(bound.family, bound.name): k for k, bound in enumerate(BOUNDS)}
-    return sorted(outcomes, key=lambda outcome: order[outcome.family, outcome.name])
+    outcomes: list[Outcome] = []
+    for found in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
+        assert found is not None
+        outcomes.append(found)
+        outcomes.sort(key=lambda outcome: order[outcome.family, outcome.name])
+        progress(outcomes, len(plan))
+    return outcomes
 
 
 def table(outcomes: list[Outcome]) -> list[dict[str, Any]]:
@@ -221,6 +226,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--wall", type=float, default=float("inf"), help="with --endurance: stop after so many seconds by the clock"
     )
+    top.add_argument("--merge", type=Path, nargs="+", metavar="FILE", help="put long searches made apart into one file")
     top.add_argument("--seed", type=int, default=0)
     top.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="worker processes")
     top.add_argument("--out", type=Path, help="where the results are saved (default: power.json or endurance.json)")
@@ -236,20 +242,22 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"error: {name} = {value!r}: must be positive", file=sys.stderr)
             return 2
     console = terminal.console()
+    if options.merge:
+        return _run_merge(options, console)
     if options.endurance is not None:
         return _run_endurance(options, console)
+    out = options.out or Path("power.json")
+    budget = {"seconds": options.seconds, "right_seconds": options.right_seconds, "seed": options.seed}
+
     with terminal.progress_bar(console) as bar:
         task = bar.add_task("bounds searched", total=len(BOUNDS))
-        outcomes = measure(
-            seconds=options.seconds,
-            right_seconds=options.right_seconds,
-            seed=options.seed,
-            jobs=options.jobs,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    found = record(outcomes, seconds=options.seconds, right_seconds=options.right_seconds, seed=options.seed)
-    out = options.out or Path("power.json")
-    write_text(out, json.dumps(found, indent=1) + "\n")
+
+        def keep(outcomes: list[Outcome], total: int) -> None:
+            write_text(out, json.dumps(record(outcomes, **budget), indent=1) + "\n")
+            bar.update(task, completed=len(outcomes), total=total)
+
+        outcomes = measure(**budget, jobs=options.jobs, progress=keep)
+    found = record(outcomes, **budget)
     _print(console, found)
     missed = [o for o in outcomes if (o.status == "refuted") == (o.size == "right")]
     for outcome in missed:
@@ -275,6 +283,51 @@ def _print(console: Any, found: dict[str, Any]) -> None:
         f"{right['trials']} instances",
         highlight=False,
     )
+
+
+def merge(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Long searches made apart (with seeds of their own) as one. Raises ValueError where two share their seeds."""
+    seeds = [part["first_seed"] for part in parts]
+    if len(set(seeds)) != len(seeds):
+        raise ValueError(f"first_seed = {seeds}: searches with the same seeds are one search twice")
+    bounds: dict[tuple[str, str], dict[str, Any]] = {}
+    for part in parts:
+        for bound in part["bounds"]:
+            key = bound["family"], bound["name"]
+            if key not in bounds:
+                bounds[key] = dict(bound)
+                continue
+            kept = bounds[key]
+            for count in ("searches", "seconds", "trials", "refuted"):
+                kept[count] = round(kept[count] + bound[count], 1)
+            kept["closest"] = max((c for c in (kept["closest"], bound["closest"]) if c is not None), default=None)
+            kept["other"] = sorted({*kept["other"], *bound["other"]})
+            kept["counterexamples"] = [*kept["counterexamples"], *bound["counterexamples"]][:3]
+    added = {
+        key: round(sum(part[key] for part in parts), 1)
+        for key in ("asked_seconds", "searched_seconds", "wall_seconds", "trials", "refuted")
+    }
+    return {
+        "version": parts[0]["version"],
+        **added,
+        "jobs": max(part["jobs"] for part in parts),
+        "first_seed": min(seeds),
+        "bounds": list(bounds.values()),
+    }
+
+
+def _run_merge(options: argparse.Namespace, console: Any) -> int:
+    out = options.out or Path("endurance.json")
+    try:
+        found = merge([json.loads(path.read_text(encoding="utf-8")) for path in options.merge])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"error: merge = {[str(path) for path in options.merge]}: {error}", file=sys.stderr)
+        return 2
+    write_text(out, json.dumps(found, indent=1) + "\n")
+    console.print(
+        f"{found['refuted']} false refutations in {found['searched_seconds']:.0f} s of search; saved in {out}"
+    )
+    return 1 if found["refuted"] else 0
 
 
 def _run_endurance(options: argparse.Namespace, console: Any) -> int:
