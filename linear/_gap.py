@@ -46,14 +46,17 @@ def whitened_gap(deletion: Deletion) -> Whitened:
     """
     _refuse_degenerate(deletion)
     unit, weight = rounding(deletion.rate, deletion.horizon), _gap_weights(deletion)
+    blur = _weight_error(deletion)
     carried = _carried(deletion, unit)
     gap, gap_error = (weight[:, None] * part for part in carried.mean)
+    gap_error += blur[:, None] * np.abs(gap)
     scale = weight[:, None] * weight[None, :]
     difference, difference_error = (scale * part for part in carried.covariance)
     excess, directions = np.linalg.eigh(difference)
     # An eigenvalue moves by z'Ez; E is entry by entry in proportion to what it rounds, and normwise in the eigensolver.
     size = np.abs(directions)
-    error = np.sum(size * ((unit * np.abs(difference) + difference_error) @ size), axis=0)
+    relative = unit + blur[:, None] + blur
+    error = np.sum(size * ((relative * np.abs(difference) + difference_error) @ size), axis=0)
     error += 16.0 * _EPSILON * np.max(np.abs(excess))
     if np.max(error) > LARGEST_EXCESS_ERROR:
         raise FloatingPointError(
@@ -122,6 +125,14 @@ def _gap_weights(deletion: Deletion) -> Array:
         # a^K cancels; it may underflow by itself. Its sign only mirrors a coordinate.
         return 1.0 / deletion.reference_std_after(len(deletion.phases) - 1)
     return _powers.power(deletion.reference_rate, last.steps) / deletion.reference_std
+
+
+def _weight_error(deletion: Deletion) -> Array:
+    """Relative error of the weights: 1 - rate is rounded like rate, and a^K passes on what that is of 1 - rate."""
+    last, rate = deletion.phases[-1], deletion.reference_rate
+    if last.steps == 0 or last.noise == 0:
+        return np.zeros_like(rate)
+    return 4.0 * _EPSILON * last.steps * rate / np.maximum(np.abs(1.0 - rate), _EPSILON)
 
 
 class _Known(NamedTuple):

@@ -86,14 +86,8 @@ def krylov_gap(
     error = np.einsum("mij,mij->mj", shape, difference_error @ shape)
     error += 16.0 * _EPSILON * np.max(np.abs(excess), axis=1)[:, None]
 
+    # Learning with the row leaves at least 1/T of the variance without it: 1 + excess loses no more digits than T has.
     ratio = 1.0 + excess
-    small = (excess < -0.5).any(axis=1) & sound
-    if small.any():
-        exact = _ratios(schedule, points.rows(small), weight[small], directions[small])
-        shrunk = excess[small] < -0.5
-        ratio[small] = np.where(shrunk, exact, ratio[small])
-        excess[small] = np.where(shrunk, exact - 1.0, excess[small])
-        error[small] *= np.where(shrunk, 2.0 * np.sqrt(exact) + error[small], 1.0)
     shift = np.linalg.norm(directions.transpose(0, 2, 1) @ gap, axis=2)
     shift_error = shift_error[:, None] * (2.0 * shift + shift_error[:, None])
 
@@ -129,16 +123,3 @@ def _descending_powers(factor: Array, count: int) -> Array:
     powers[:, :, : max(count - 1, 0)] = factor[:, :, None]
     np.cumprod(powers[:, :, ::-1], axis=2, out=powers[:, :, ::-1])
     return powers
-
-
-def _ratios(schedule: Schedule, points: KrylovCoordinates, weight: Array, directions: Array) -> Array:
-    """Variances of whitened P along unit columns as sums of squares, (m, k): 1 + excess would cancel."""
-    eta = schedule.step_size
-    full, reference = eta * points.curvature, eta * points.reference_curvature
-    spread = np.sqrt(_powers.noise_gain(full, schedule.learn_steps))[:, :, None]
-    learned = spread * (points.overlap.transpose(0, 2, 1) @ (weight[:, :, None] * directions))
-    total = schedule.learn_noise**2 * np.sum(learned**2, axis=1)
-    if schedule.unlearn_steps and schedule.unlearn_noise:
-        added = np.sqrt(_powers.noise_gain(reference, schedule.unlearn_steps)) / _reference_std(schedule, reference)
-        total += schedule.unlearn_noise**2 * np.sum((added[:, :, None] * directions) ** 2, axis=1)
-    return np.asarray(total)

@@ -171,6 +171,17 @@ def test_points_take_the_longer_path_they_need(monkeypatch):
     assert_agrees(profile, problem, schedule)
 
 
+def test_a_result_that_moves_is_sent_on(monkeypatch):
+    """Even if nothing were known of what the space misses."""
+    monkeypatch.setattr(every_point, "_MISSED", np.inf)
+    monkeypatch.setattr(every_point, "RANKS", (10, 24))
+    problem = graded()
+    schedule = schedule_of(problem, learn=60, unlearn=5)
+    profile = linear.deletion_profile(problem, schedule, 0.5, range(12))
+    np.testing.assert_array_equal(profile.rank, 24)
+    assert_agrees(profile, problem, schedule)
+
+
 def test_a_point_that_nothing_resolves_is_refused_alone():
     """Row 0 outweighs the others by 1e16: its own pair is refused, theirs are not."""
     rows = np.array([[1e8, 0.0], [0.3, 0.2], [0.1, -0.5]])

@@ -1,0 +1,108 @@
+"""What the profile of every training point costs as the data grow; writes the numbers that the gallery draws.
+
+    python tests/benchmarks/profile_scaling.py --data-dir DIR --out figures/ours/data/profile_scaling.json
+
+Rows beyond the 8,000 of MNIST are the same rows jittered: each pixel moved by N(0, 0.02^2). The large problem has
+60,000 such rows behind 2,048 random rectified features and a constant one; a part of its points is profiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import linear
+from linear.datasets import load
+from linear.every_point import DENSE, REFUSED
+
+SIZES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
+JITTER = 0.02
+LARGE = {"points": 60_000, "features": 2_049, "profiled": 2_000}
+
+
+def rows_of(features: np.ndarray, targets: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first rows, then jittered copies of all of them."""
+    chosen = np.arange(count) % len(features)
+    rows = features[chosen]
+    rng = np.random.default_rng(count)
+    for begin in range(len(features), count, 8_000):
+        part = rows[begin : begin + 8_000]
+        part += JITTER * rng.standard_normal(part.shape)
+    return rows, targets[chosen]
+
+
+def measured(features: np.ndarray, targets: np.ndarray, workers: int, count: int) -> dict[str, Any]:
+    """Seconds for what the points share and for the profile of the first `count` of them."""
+    problem = linear.RidgeProblem(features, targets, ridge=1.0)
+    start = time.perf_counter()
+    schedule = linear.Schedule(
+        step_size=1 / problem.smoothness, learn_steps=300, unlearn_steps=30, learn_noise=0.01, unlearn_noise=0.01
+    )
+    _ = problem.minimiser
+    shared = time.perf_counter() - start
+    start = time.perf_counter()
+    profile = linear.deletion_profile(problem, schedule, 1.0, range(count), chunk=500, workers=workers)
+    seconds = time.perf_counter() - start
+    ranks, counts = np.unique(profile.rank, return_counts=True)
+    known = profile.rank != REFUSED
+    return {
+        "points": problem.n_points,
+        "features": problem.n_features,
+        "outputs": problem.n_outputs,
+        "profiled": count,
+        "shared_seconds": round(shared, 2),
+        "profile_seconds": round(seconds, 2),
+        "milliseconds_per_point": round(1e3 * seconds / count, 4),
+        "worst_error": float(profile.error[known].max()),
+        "paths": {
+            {DENSE: "dense", REFUSED: "refused"}.get(int(rank), f"rank {rank}"): int(many)
+            for rank, many in zip(ranks, counts, strict=True)
+        },
+    }
+
+
+def main() -> None:
+    top = argparse.ArgumentParser(description=__doc__)
+    top.add_argument("--data-dir", type=Path, required=True)
+    top.add_argument("--out", type=Path, required=True)
+    top.add_argument("--workers", type=int, default=os.cpu_count())
+    top.add_argument("--only", choices=("scaling", "large"))
+    options = top.parse_args()
+    data = load("mnist", options.data_dir)
+    known = json.loads(options.out.read_text()) if options.out.exists() else {}
+    known |= {
+        "command": "python tests/benchmarks/profile_scaling.py --data-dir DIR --out figures/ours/data/profile_scaling.json",
+        "setting": "MNIST, ridge 1, T=300, K=30, step 1/L, noise 0.01, one epsilon, both directions",
+        "workers": options.workers,
+        "processor": platform.processor() or platform.machine(),
+        "numpy": np.__version__,
+    }
+    if options.only != "large":
+        known["scaling"] = []
+        for count in SIZES:
+            rows = rows_of(data.train_features, data.train_targets, count)
+            known["scaling"].append(measured(*rows, options.workers, count))
+            print(known["scaling"][-1], flush=True)
+    if options.only != "scaling":
+        rows, targets = rows_of(data.train_features, data.train_targets, LARGE["points"])
+        rng = np.random.default_rng(0)
+        mixed = rng.standard_normal((rows.shape[1], LARGE["features"] - 1)) / np.sqrt(rows.shape[1])
+        features = np.ones((LARGE["points"], LARGE["features"]))
+        np.maximum(rows @ mixed, 0.0, out=features[:, 1:])
+        known["large"] = measured(features, targets, options.workers, LARGE["profiled"])
+        print(known["large"], flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = options.out.with_suffix(".tmp")
+    temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, options.out)
+
+
+if __name__ == "__main__":
+    main()
