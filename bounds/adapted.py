@@ -150,8 +150,8 @@ def path_delta(log_ratios: ArrayLike, epsilon: float, *, confidence: float = 0.9
 def path_epsilon(choosing: ArrayLike, counting: ArrayLike, *, delta: float, confidence: float = 0.99) -> float:
     """An epsilon at which the divergence is at most `delta`, but for probability 1 - confidence; infinite if none.
 
-    The independent log ratios `choosing` fix a sequence of candidates, each 3% above the last; the i-th is held against
-    `counting` at the i-th share (1 - confidence) / 2^i, and the first that holds is returned.
+    The independent log ratios `choosing` fix a growing sequence of candidates; the i-th is held against `counting` at the
+    i-th share (1 - confidence) / 2^i, and the first that holds is returned.
     """
     first = _checks.array("choosing", choosing, "[-inf, inf]", ndim=1)
     second = _checks.array("counting", counting, "[-inf, inf]", ndim=1)
@@ -159,13 +159,14 @@ def path_epsilon(choosing: ArrayLike, counting: ArrayLike, *, delta: float, conf
     if mean_limit(np.zeros(len(second)), 0.5 + 0.5 * confidence) > delta:
         return math.inf  # too few runs to tell so small a delta from zero
     share = 0.5 + 0.5 * confidence
-    low, high = 0.0, float(np.max(np.abs(first[np.isfinite(first)]), initial=0.0)) + 1e-12
+    top = float(np.max(np.abs(first[np.isfinite(first)]), initial=0.0)) + 1e-12
+    low, high = 0.0, top
     for _ in range(40):
         middle = 0.5 * (low + high)
         low, high = (low, middle) if path_delta(first, middle, confidence=share) <= delta else (middle, high)
-    candidate = high
-    for place in range(1, 200):
+    candidate, stride = high, 0.03 * high + 0.02 * top
+    for place in range(1, 41):
         if path_delta(second, candidate, confidence=1 - (1 - confidence) / 2.0**place) <= delta:
             return candidate
-        candidate *= 1.03
+        candidate += stride
     return math.inf

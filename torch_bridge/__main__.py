@@ -1,4 +1,4 @@
-"""``unlearncheck deep difficulty|clipping|audit``: the papers' experiments with networks, measured."""
+"""``unlearncheck deep difficulty|clipping|sandwich|audit``: the papers' experiments with networks, measured."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 EXPERIMENTS = {
     "difficulty": "which points are hard to unlearn: privacy loss, other scores, steps, barriers, membership",
     "clipping": "accuracy against compute for all unlearning methods, with the noise-only control",
+    "sandwich": "epsilon of single points from below (audit) and above (adapted shifts), for SGLD and clipped runs",
     "audit": "how far apart unlearned and reference models are at least, point by point",
 }
 SCALES = ("smoke", "cpu", "paper")
