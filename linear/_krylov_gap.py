@@ -25,9 +25,12 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Residuals:
-    """Mean residuals of some points on the way, (m, T, C), how far rounding may move each, (m,), and |x|, (m,)."""
+    """Of some points: mean residuals along learning, the last step's first, (m, T, C), and their norms, (m, T); how far
+    rounding may move each, (m,); |x|, (m,).
+    """
 
     means: Array
+    norms: Array
     error: Array
     row_norm: Array
 
@@ -54,11 +57,11 @@ def krylov_gap(
     weight_error = 4.0 * _EPSILON * blur * np.max(spectrum)
     in_error = 4.0 * _EPSILON * residuals.row_norm[:, None]
 
-    size = np.linalg.norm(residuals.means, axis=2)
-    powers = _descending_powers(1.0 - reference, learn)
+    powers = _powers_up_to(1.0 - reference, learn)
     drive = powers @ residuals.means
-    np.abs(powers, out=powers)
-    drive_size, sums = (powers @ size[:, :, None])[:, :, 0], powers.sum(axis=2)
+    if (reference > 1.0).any():
+        np.abs(powers, out=powers)
+    drive_size, sums = (powers @ residuals.norms[:, :, None])[:, :, 0], powers.sum(axis=2)
     gap = (-eta * weight * points.row)[:, :, None] * drive
     drive_error = unit * drive_size + sums * residuals.error[:, None] + weight_error * drive_size
     gap_error = np.abs(points.row) * drive_error + in_error * np.linalg.norm(drive, axis=2)
@@ -117,9 +120,12 @@ def _reference_std(schedule: Schedule, rate: Array) -> Array:
     return np.hypot(schedule.learn_noise * kept, schedule.unlearn_noise * added)
 
 
-def _descending_powers(factor: Array, count: int) -> Array:
-    """factor^{count-1-k} for k = 0..count-1, (m, k, count)."""
+def _powers_up_to(factor: Array, count: int) -> Array:
+    """factor^k for k = 0..count-1, (m, k, count), by doubling."""
     powers = np.ones((*factor.shape, count))
-    powers[:, :, : max(count - 1, 0)] = factor[:, :, None]
-    np.cumprod(powers[:, :, ::-1], axis=2, out=powers[:, :, ::-1])
+    filled, step = 1, factor
+    while filled < count:
+        more = min(filled, count - filled)
+        np.multiply(powers[:, :, :more], step[:, :, None], out=powers[:, :, filled : filled + more])
+        filled, step = filled + more, step * step
     return powers

@@ -251,8 +251,10 @@ class _Run:
         to_go = problem.eigenvectors.T @ (problem.initial - problem.minimiser)
         size = rows**2 @ problem.minimiser**2 + targets**2 + rotated**2 @ to_go**2
         unit = _gap.rounding(schedule.step_size * problem.eigenvalues, schedule.horizon)
+        means = np.ascontiguousarray(residual_means(problem, schedule, chosen, rotated)[:, ::-1])
         return Residuals(
-            means=residual_means(problem, schedule, chosen, rotated),
+            means=means,
+            norms=np.sqrt(np.einsum("mtc,mtc->mt", means, means)),
             error=unit * np.sqrt(size.sum(axis=1)),
             row_norm=np.linalg.norm(rows, axis=1),
         )
