@@ -108,6 +108,8 @@ def test_ridge_is_attained_where_learning_is_noiseless_and_reaches_its_corners()
     family = families.get("ridge")
     rng = np.random.default_rng(0)
     drawn = [family.sample(rng) for _ in range(200)]
+    assert family.edge_cases()[0].kind == "noiseless learning"
+    assert family.truth(family.edge_cases()[0]).upper == pytest.approx(p1()(family.edge_cases()[0]).value, abs=1e-9)
     assert {"noiseless learning", "leverage one"} <= {instance.kind for instance in drawn}
     assert max(i.problem.leverage([i.index])[0] for i in drawn) > 0.99 and max(i.epsilon for i in drawn) == 100
     promise = p1()
@@ -176,6 +178,16 @@ def test_too_few_nodes_widen_the_interval_and_never_lose_the_value(nodes, monkey
     thresholds = threshold_policy_value(steps=3, **arguments).thresholds
     best = enclose_thresholds(**arguments, thresholds=thresholds)
     monkeypatch.setattr(enclosed_chain, "_nodes", lambda depth: nodes)
+    coarse = enclose_thresholds(**arguments, thresholds=thresholds)
+    assert coarse[0] <= best[0] and best[1] <= coarse[1]
+    assert coarse[1] - coarse[0] > 1e3 * (best[1] - best[0])
+
+
+def test_mass_left_out_widens_the_interval_and_never_loses_the_value(monkeypatch):
+    arguments = {"radius": 1.0, "shift": 0.5, "factor": 0.8, "noise_std": 1.0, "epsilon": 1.0}
+    thresholds = threshold_policy_value(steps=3, **arguments).thresholds
+    best = enclose_thresholds(**arguments, thresholds=thresholds)
+    monkeypatch.setattr(enclosed_chain, "_NEGLIGIBLE", 8.0)
     coarse = enclose_thresholds(**arguments, thresholds=thresholds)
     assert coarse[0] <= best[0] and best[1] <= coarse[1]
     assert coarse[1] - coarse[0] > 1e3 * (best[1] - best[0])
