@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 import linear
 from linear.datasets import synthetic
@@ -82,13 +83,15 @@ def draw(found: Found) -> Figure:
             if len(own):
                 axis.plot(own[:, 1], own[:, 2], color=color, marker=marker, linestyle=dashes)
                 rate = own[-1, 2] / own[-1, 1] * 1e3
-                text = f"{words}, {features} features: {rate:.2g} ms a point"
+                shown = f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.2g}"
+                text = f"{words}, {features} features: {shown} ms a point"
                 style.label(axis, text, (own[-1, 1], own[-1, 2]), color, offset=(6, 0), weight="bold")
     axis.set_xscale("log")
     axis.set_yscale("log")
-    axis.set_xlim(0.8, rows[:, 1].max() * 30)
+    axis.set_xlim(0.8, rows[:, 1].max() * 1.3)
     ticks = [tick for tick in (1, 10, 100, 1000, 10_000) if tick <= rows[:, 1].max() * 1.1]
     axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel("training points")
     axis.set_ylabel("seconds, one core")
     axis.grid(axis="y")
