@@ -6,13 +6,14 @@ independent components of one variance, so a bound on |R| that holds with a chos
 noncentral chi law, and a union bound over the steps that are random makes it hold at all steps at once.
 """
 
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaln, log_ndtr, ndtri_exp
 
-from bounds import _checks
+from bounds import _checks, _quantile_table
 from bounds._tails import STEP, contour, increasing_root
 
 Array = NDArray[np.float64]
@@ -22,6 +23,7 @@ _ULP = 2.0**-52
 _LOG_HALF = -np.log(2.0)
 _CHUNK = 4096  # points handled at once, so that the temporaries stay in cache
 _CLOSE = 1e-10  # spread of |R| over |m| below which the cap |m| + std * (sqrt C + sqrt(-2 log tail)) will do
+_MANY = 8192  # quantiles at one tail from which a table is worth building
 _COARSE = 1 / 4  # step of the contour while iterating: about 1e-6 in the logarithm
 _ACCURACY = 1e-9  # promised, relative
 _LOG_TAILS = "[-1e12, -1e-60]"
@@ -76,6 +78,31 @@ def residual_quantile(
         standard = _standard_quantile(ratio.flat[at], dof.flat[at], log_tail.flat[at])
         result.flat[at] = _up(std.flat[at] * standard)
     return result[()]
+
+
+def residual_quantiles(mean_norm: ArrayLike, std: ArrayLike, dof: int, *, log_tail: float) -> Array:
+    """`residual_quantile` of many residuals at one tail and one dof, from a table: some 25 nanoseconds each.
+
+    Rounded up: never below the quantile, because the quantile is convex in |m| / std with known slopes (see
+    `bounds._quantile_table`), and at most 1e-9 above it, relatively (6e-11 measured). Few arguments, dof > 256, tails
+    below e^-10000 and tails so near 1 that the table would be too long go to `residual_quantile`.
+    """
+    mean_norm = _checks.array("mean_norm", mean_norm, "[0, inf)")
+    std = _checks.array("std", std, "[0, inf)")
+    dof = _checks.count("dof", dof, least=1)
+    log_tail = float(_log_tail(None, _checks.number("log_tail", log_tail, "(-inf, 0)")))
+    size = np.broadcast(mean_norm, std).size
+    if size >= _MANY and dof <= _quantile_table.MOST_DOF and log_tail >= _quantile_table.LEAST_LOG_TAIL:
+        try:
+            return _table(dof, log_tail)(mean_norm, std)
+        except FloatingPointError:
+            pass
+    return residual_quantile(mean_norm, std, dof, log_tail=log_tail)
+
+
+@lru_cache(maxsize=64)
+def _table(dof: int, log_tail: float) -> _quantile_table.QuantileTable:
+    return _quantile_table.table(dof, log_tail, lambda a: residual_quantile(a, 1.0, dof, log_tail=log_tail))
 
 
 def central_radius(dof: ArrayLike, tail: ArrayLike | None = None, *, log_tail: ArrayLike | None = None) -> Array:
@@ -146,7 +173,7 @@ def sensitivities(
     if random > events:
         raise ValueError(f"variances: {random} of {steps} steps are random, but count = {count!r} pays for {events}")
     log_tail = _checks.number("log_delta_s", log_delta_s, "(-inf, 0)") - np.log(max(events, 1))
-    return _up(step_size * row_norm * residual_quantile(mean_norms, np.sqrt(variances), dof, log_tail=log_tail))
+    return _up(step_size * row_norm * residual_quantiles(mean_norms, np.sqrt(variances), dof, log_tail=log_tail))
 
 
 def _events(learn_steps: int, count: Count) -> int:
@@ -189,7 +216,7 @@ def _standard_quantile(a: Array, dof: Array, log_tail: Array) -> Array:
     # Newton's remainder is |(log F)''| excess^2 / (2 slope^3), and -2 slope^2 < (log F)'' < 0 wherever F <= 1/2
     # (found -1.53 at least; a negative sign makes Newton overshoot to the safe side for the upper tail anyway).
     margin = (now.error + excess**2 + 4 * _ULP * np.abs(target)) / now.slope
-    if not np.all(margin <= 0.5 * _ACCURACY * r):
+    if not np.all(margin <= 0.4 * _ACCURACY * r):  # the rest is left to the table
         raise FloatingPointError("residual quantile: the contour integral is not accurate enough")
     return _up(r + toward * excess / now.slope + margin)
 
