@@ -84,6 +84,7 @@ def segments(
             np.arange(first, contraction.size),
             contraction.size,
             (-8.0 if merge_ties else 8.0) * _U * _ROUND,
+            contraction.size,
         )
     if not (np.isfinite(p).all() and np.isfinite(q).all()):
         raise FloatingPointError("contraction: products above 1 leave the range of doubles")
@@ -92,6 +93,47 @@ def segments(
         stop = int(starts[-1])
         p, q, r, starts = p[:-1], q[:-1], r[:-1], starts[:-1]
     return Segments(starts, stop, p, q, r, s_power, noise_power, _lost(s, least))
+
+
+def optima(sensitivity: FloatArray, noise_std: FloatArray, contraction: FloatArray) -> FloatArray:
+    """`optimum` of the `segments` of many chains at once, (m,), from (m, N) arrays.
+
+    The chains are laid end to end and merged as one, except that nothing merges across an end.
+    """
+    count, steps = sensitivity.shape
+    with np.errstate(divide="ignore"):
+        noise_power = np.frexp(noise_std.max(axis=1, initial=0.0))[1]
+        s_power = np.frexp(sensitivity.max(axis=1, initial=0.0))[1]
+        noise = np.ldexp(noise_std, -noise_power[:, None])
+        least = np.where(noise > 0.0, noise, np.inf).min(axis=1, initial=1.0)
+    alone = (least < 2.0**-_NOISE_POWER) | np.any((contraction == 0.0) | (contraction > 1.0), axis=1)
+    found = np.empty(count)
+    for k in np.flatnonzero(alone):
+        found[k] = optimum(segments(sensitivity[k], noise_std[k], contraction[k]))
+    kept = np.flatnonzero(~alone)
+    if not kept.size:
+        return found
+    p, q, _, starts = _merged(
+        np.ldexp(sensitivity[kept], -s_power[kept, None]).ravel(),
+        (noise[kept] ** 2).ravel(),
+        contraction[kept].ravel(),
+        np.arange(kept.size * steps),
+        kept.size * steps,
+        8.0 * _U * _ROUND,
+        steps,
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.where(p > 0.0, p / np.sqrt(q), 0.0)  # infinite without noise, which only a last block is
+        chain = starts // steps
+        first = np.flatnonzero(np.diff(chain, prepend=-1))
+        top = np.maximum.reduceat(part, first)
+        root = top * np.sqrt(np.add.reduceat((part / top[chain]) ** 2, first))
+    mu = np.where(top > 0.0, root, 0.0) * (1.0 + _U * _ROUND * (4.0 * steps + 8.0))
+    lost = np.where(sensitivity[kept].any(axis=1), float(steps) ** 3 * 2.0**-1070 / least[kept], 0.0)
+    with np.errstate(over="ignore"):
+        mu = np.ldexp(mu + _ROUND * lost, s_power[kept] - noise_power[kept])
+    found[kept] = np.where(np.isinf(top), np.inf, mu)
+    return found
 
 
 def optimum(hull: Segments) -> float:
@@ -144,19 +186,22 @@ def shifts(hull: Segments, noise_std: FloatArray, contraction: FloatArray) -> Fl
 
 
 def _merged(
-    p: FloatArray, q: FloatArray, r: FloatArray, starts: Indices, stop: int, tie: float
+    p: FloatArray, q: FloatArray, r: FloatArray, starts: Indices, stop: int, tie: float, chain: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, Indices]:
-    """Merge neighbours in rounds, many disjoint pairs at once, for as long as that pays; then one by one."""
+    """Merge neighbours in rounds, many disjoint pairs at once, for as long as that pays; then one by one.
+
+    Every `chain` steps a new chain begins; blocks of two chains are no neighbours.
+    """
     while True:
         slope = np.divide(p, q, out=np.full_like(p, np.inf), where=q > 0.0)
         length = np.diff(starts, append=stop)
         limit = slope[1:] * r[1:] * (1.0 + tie * (length[:-1] + length[1:]))
-        steeper = (slope[:-1] >= limit) | (q[:-1] == 0.0)
+        steeper = ((slope[:-1] >= limit) | (q[:-1] == 0.0)) & (starts[1:] % chain != 0)
         place = np.arange(p.size - 1)
         in_run = place - np.maximum.accumulate(np.where(steeper, -1, place))
         left = np.flatnonzero(steeper & (in_run % 2 == 1))
         if 16 * left.size < p.size or p.size < 64:
-            return _merged_singly(p, q, r, starts, stop, tie, np.flatnonzero(steeper))
+            return _merged_singly(p, q, r, starts, stop, tie, np.flatnonzero(steeper), chain)
         right, keep = left + 1, np.ones(p.size, dtype=bool)
         keep[left] = False
         p, q, r, starts = p.copy(), q.copy(), r.copy(), starts.copy()
@@ -168,7 +213,14 @@ def _merged(
 
 
 def _merged_singly(
-    p: FloatArray, q: FloatArray, r: FloatArray, starts: Indices, stop: int, tie: float, steeper: Indices
+    p: FloatArray,
+    q: FloatArray,
+    r: FloatArray,
+    starts: Indices,
+    stop: int,
+    tie: float,
+    steeper: Indices,
+    chain: int,
 ) -> tuple[FloatArray, FloatArray, FloatArray, Indices]:
     """The same on linked lists; ``steeper`` are the blocks at least as steep as their right neighbours."""
     if not steeper.size:
@@ -178,7 +230,7 @@ def _merged_singly(
     before, after, alive = list(range(-1, count - 1)), list(range(1, count + 1)), [True] * count
 
     def merges(left: int, right: int) -> bool:
-        if left < 0 or right >= count:
+        if left < 0 or right >= count or begins[right] % chain == 0:
             return False
         if not qs[left]:
             return True

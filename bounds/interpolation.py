@@ -27,6 +27,7 @@ __all__ = [
     "exponential_mechanism",
     "feasible_mu",
     "is_one_segment",
+    "optimal_mu",
     "optimal_shifts",
     "strongly_convex",
     "unlearning_only",
@@ -37,6 +38,7 @@ __all__ = [
 
 # Allowance for the closed forms: nonnegative terms and at most a hundred roundings of 2^-53, sums being pairwise.
 _SLACK = 2.0**-45
+_CHAIN_ENTRIES = 1 << 17  # steps of all chains that `optimal_mu` merges at once
 _ROUND = 1.0  # multiplies every allowance for rounding; the tests set it to 0 and must see wrong sides
 
 
@@ -101,6 +103,31 @@ def optimal_shifts(sensitivity: ArrayLike, noise_std: ArrayLike, contraction: Ar
         z = 0.0 if end else max(factor * z + difference - shift, 0.0)
         distances.append(z)
     return ShiftPlan(_hull.optimum(hull), shifts, np.array(distances), _hull.chord(hull), s, noise, c)
+
+
+def optimal_mu(sensitivity: ArrayLike, noise_std: ArrayLike, contraction: ArrayLike) -> FloatArray:
+    """mu of `optimal_shifts` for many chains at once, without the shifts.
+
+    Parameters
+    ----------
+    sensitivity, noise_std, contraction : broadcasting to (..., N): s_k, sigma_k, c_k of each chain.
+
+    Returns
+    -------
+    (...) array, each entry rounded up like `ShiftPlan.mu`.
+    """
+    s = array("sensitivity", sensitivity, "[0, inf)")
+    noise = array("noise_std", noise_std, "[0, inf)")
+    c = array("contraction", contraction, "[0, inf)")
+    shape = np.broadcast_shapes(s.shape, noise.shape, c.shape)
+    if not shape or shape[-1] == 0:
+        raise ValueError(f"sensitivity, noise_std, contraction have shape {shape}: need at least one step")
+    chains = [np.broadcast_to(part, shape).reshape(-1, shape[-1]) for part in (s, noise, c)]
+    size = max(1, _CHAIN_ENTRIES // shape[-1])
+    mu = np.empty(len(chains[0]))
+    for start in range(0, mu.size, size):
+        mu[start : start + size] = _hull.optima(*(part[start : start + size] for part in chains))
+    return mu.reshape(shape[:-1])
 
 
 def feasible_mu(shifts: ArrayLike, *, sensitivity: ArrayLike, noise_std: ArrayLike, contraction: ArrayLike) -> float:

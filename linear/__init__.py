@@ -5,7 +5,12 @@ from linear.gaussian_pair import GaussianPair
 from linear.krylov import KrylovCoordinates, krylov_coordinates
 from linear.langevin import ExactLaws, deletion_pair, exact_law_map, exact_laws, whitened_gap
 from linear.requests import batch_deletion_pair, sequential_deletion_pair
-from linear.residuals import reference_residual_moments, residual_moments
+from linear.residuals import (
+    deletion_residual_moments,
+    reference_residual_moments,
+    residual_moments,
+    residual_norms,
+)
 from linear.ridge import RidgeProblem
 from linear.schedule import Schedule
 from linear.simulation import simulate, simulate_requests
@@ -22,12 +27,14 @@ __all__ = [
     "deletion_epsilons",
     "deletion_pair",
     "deletion_profile",
+    "deletion_residual_moments",
     "exact_law_map",
     "exact_laws",
     "krylov_coordinates",
     "reference_residual_moments",
     "residual_moments",
     "sequential_deletion_pair",
+    "residual_norms",
     "simulate",
     "simulate_requests",
     "whitened_gap",

@@ -6,6 +6,7 @@ The residual of point i at step k is W_k'x_i - y_i: Gaussian, its C columns inde
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from linear.schedule import Schedule
 Array = NDArray[np.float64]
 Indices = Sequence[int] | NDArray[np.integer] | None
 _BLOCK_ENTRIES = 1 << 23  # doubles in the largest temporary array: 64 MB
+_TOEPLITZ_ENTRIES = 1 << 20
 
 
 def residual_moments(problem: RidgeProblem, schedule: Schedule, indices: Indices = None) -> tuple[Array, Array]:
@@ -26,30 +28,79 @@ def residual_moments(problem: RidgeProblem, schedule: Schedule, indices: Indices
     and the variance learn_noise^2 sum_j u_j^2 (1 - rho_j^{2k}) / (1 - rho_j^2).
     """
     chosen = _checks.positions("indices", indices, problem.n_points)
-    rate = schedule.step_size * problem.eigenvalues
     rotated = problem.features[chosen] @ problem.eigenvectors
     means = residual_means(problem, schedule, chosen, rotated)
     variances = np.empty((len(chosen), schedule.learn_steps))
     for steps in _blocks(schedule.learn_steps, problem.n_features):
-        gains = np.stack([_powers.noise_gain(rate, k) for k in range(steps.start, steps.stop)], axis=1)
-        variances[:, steps] = rotated**2 @ gains
-    return means, variances * schedule.learn_noise**2
+        variances[:, steps] = rotated**2 @ _gains(problem, schedule, steps)
+    return means, variances
 
 
 def residual_means(problem: RidgeProblem, schedule: Schedule, chosen: NDArray[np.intp], rotated: Array) -> Array:
     """The means alone, (m, T, C), of the points `chosen`, whose rows in the eigenbasis are `rotated`, (m, p)."""
-    rate = schedule.step_size * problem.eigenvalues
-    _powers.refuse_overflow(rate, schedule.learn_steps)
-    to_go = problem.eigenvectors.T @ (problem.initial - problem.minimiser)
-    final = problem.features[chosen] @ problem.minimiser - problem.targets[chosen]
-    outputs = problem.n_outputs
-    means = np.empty((len(chosen), schedule.learn_steps, outputs))
-    for steps in _blocks(schedule.learn_steps, problem.n_features * outputs):
-        powers = np.stack([_powers.power(rate, k) for k in range(steps.start, steps.stop)], axis=1)
-        spread = (powers[:, :, None] * to_go[:, None, :]).reshape(problem.n_features, -1)
-        means[:, steps] = (rotated @ spread).reshape(len(chosen), steps.stop - steps.start, outputs)
-    means += final[:, None, :]
+    _powers.refuse_overflow(schedule.step_size * problem.eigenvalues, schedule.learn_steps)
+    rows = _Rows(rotated, problem.features[chosen] @ problem.minimiser - problem.targets[chosen])
+    means = np.empty((len(chosen), schedule.learn_steps, problem.n_outputs))
+    for steps in _blocks(schedule.learn_steps, problem.n_features * problem.n_outputs):
+        means[:, steps] = rows.means(_spread(problem, schedule, steps))
     return means
+
+
+def residual_norms(
+    problem: RidgeProblem, schedule: Schedule, indices: Indices = None, *, chunk: int = 512
+) -> tuple[Array, Array]:
+    """Norms of the means and variances, both (m, T), of `residual_moments`; of the means only `chunk` points are held.
+
+    Besides the result it takes about 2 chunk T C doubles, or 128 MB where that is less, and p T C or 64 MB for the steps.
+    """
+    chosen = _checks.positions("indices", indices, problem.n_points)
+    chunk = _checks.integer("chunk", chunk, minimum=1)
+    _powers.refuse_overflow(schedule.step_size * problem.eigenvalues, schedule.learn_steps)
+    norms = np.empty((len(chosen), schedule.learn_steps))
+    variances = np.empty_like(norms)
+    for steps in _blocks(schedule.learn_steps, max(problem.n_features, chunk) * problem.n_outputs):
+        spread, gains = _spread(problem, schedule, steps), _gains(problem, schedule, steps)
+        for start in range(0, len(chosen), chunk):
+            part = slice(start, start + chunk)
+            rows = _Rows.of(problem, chosen[part])
+            means = rows.means(spread)
+            norms[part, steps] = np.sqrt(np.einsum("itc,itc->it", means, means))
+            variances[part, steps] = rows.rotated**2 @ gains
+    return norms, variances
+
+
+class _Rows(NamedTuple):
+    """Points: u = U'x in the eigenbasis, (m, p), and the residual at the minimiser, (m, C)."""
+
+    rotated: Array
+    final: Array
+
+    @classmethod
+    def of(cls, problem: RidgeProblem, chosen: NDArray[np.intp]) -> _Rows:
+        features = problem.features[chosen]
+        return cls(features @ problem.eigenvectors, features @ problem.minimiser - problem.targets[chosen])
+
+    def means(self, spread: Array) -> Array:
+        """(m, steps, C) from `_spread`'s (p, steps * C)."""
+        outputs = self.final.shape[1]
+        means = (self.rotated @ spread).reshape(len(self.final), spread.shape[1] // outputs, outputs)
+        means += self.final[:, None, :]
+        return means
+
+
+def _spread(problem: RidgeProblem, schedule: Schedule, steps: slice) -> Array:
+    """rho_j^k (W_0 - W*)_j at these steps, (p, steps * C): times u it is how far every mean has to go."""
+    rate = schedule.step_size * problem.eigenvalues
+    to_go = problem.eigenvectors.T @ (problem.initial - problem.minimiser)
+    powers = np.stack([_powers.power(rate, k) for k in range(steps.start, steps.stop)], axis=1)
+    return (powers[:, :, None] * to_go[:, None, :]).reshape(problem.n_features, -1)
+
+
+def _gains(problem: RidgeProblem, schedule: Schedule, steps: slice) -> Array:
+    """learn_noise^2 (1 - rho_j^{2k}) / (1 - rho_j^2) at these steps, (p, steps): times u^2 it is every variance."""
+    rate = schedule.step_size * problem.eigenvalues
+    gains = np.stack([_powers.noise_gain(rate, k) for k in range(steps.start, steps.stop)], axis=1)
+    return schedule.learn_noise**2 * gains
 
 
 def reference_residual_moments(
@@ -67,18 +118,32 @@ def reference_residual_moments(
     While step_size * smoothness <= 1 every kappa and alpha is nonnegative and no digits are lost in the recursions;
     errors are amplified by at most 1 + sum_j eta alpha_j <= 1 / (1 - leverage).
     """
+    return deletion_residual_moments(problem, schedule, indices)[1]
+
+
+def deletion_residual_moments(
+    problem: RidgeProblem, schedule: Schedule, indices: Indices = None
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """`residual_moments` and `reference_residual_moments` of the same points, for little more than the second alone."""
     chosen = _checks.positions("indices", indices, problem.n_points)
     learn, eta = schedule.learn_steps, schedule.step_size
-    driven, _ = residual_moments(problem, schedule, chosen)
+    learned = residual_moments(problem, schedule, chosen)
+    driven = learned[0]
     kernel = _kernel(problem, eta, chosen, max(2 * learn - 3, 0))
     variances = np.zeros((len(chosen), learn))
     np.cumsum(kernel[:, ::2], axis=1, out=variances[:, 1:])
     variances *= schedule.learn_noise**2
 
     means = driven.copy()
-    for lag in range(1, learn):
-        means[:, lag:] += eta * kernel[:, lag - 1, None, None] * driven[:, : learn - lag]
-    return means, variances
+    size = max(1, _TOEPLITZ_ENTRIES // max(1, learn * learn))
+    for start in range(0, len(chosen) if learn > 1 else 0, size):
+        part = slice(start, start + size)
+        # alpha_{k-1-l} at row k and column l, zero where l >= k: every row reads the same reversed line.
+        line = np.zeros((len(chosen[part]), 2 * learn - 1))
+        line[:, : learn - 1] = kernel[part, learn - 2 :: -1]
+        lagged = np.lib.stride_tricks.sliding_window_view(line, learn, axis=1)[:, ::-1]
+        means[part] += eta * (np.ascontiguousarray(lagged) @ driven[part])
+    return learned, (means, variances)
 
 
 def _kernel(problem: RidgeProblem, step_size: float, chosen: NDArray[np.intp], count: int) -> Array:
