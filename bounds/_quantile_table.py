@@ -97,17 +97,18 @@ def table(dof: int, log_tail: float, quantile: Quantile) -> QuantileTable:
     y = 2.0 ** np.arange(octaves + 1.0)
     node = (y - 1.0) / unit
     value = quantile(node)
-    for depth in range(_DEPTH):
+    depth = 0
+    while True:
         least, most = _curvature(node, value, dof)
         width = np.diff(node)
         wide = np.flatnonzero((most - least) * width * width / 8 > ACCURACY * value[:-1])
         if not wide.size:
             break
+        if (depth := depth + 1) > _DEPTH:
+            raise FloatingPointError(f"quantile table for dof = {dof}, log_tail = {log_tail}: too many cells")
         y = np.insert(y, wide + 1, 0.5 * (y[wide] + y[wide + 1]))
         new = (y[wide + 1 + np.arange(wide.size)] - 1.0) / unit
         node, value = np.insert(node, wide + 1, new), np.insert(value, wide + 1, quantile(new))
-    else:
-        raise FloatingPointError(f"quantile table for dof = {dof}, log_tail = {log_tail}: too many cells")
     edges = np.outer(2.0 ** np.arange(octaves), 1.0 + np.arange(2**depth) / 2**depth).ravel()
     guide = (np.searchsorted(y, edges, side="right") - 1).astype(np.int32)
     bend = 0.5 * least

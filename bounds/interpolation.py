@@ -10,15 +10,15 @@ Every mu returned here is a promise, rounded up; every calibrated noise is round
 deviation of what is added to the parameters at each step.
 """
 
-import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bounds import _hull
 from bounds._bok_su_altschuler import constrained, cyclic_batches, exponential_mechanism, strongly_convex
-from bounds._checks import FloatArray, array, count, number
+from bounds._checks import FloatArray, array, count
 
 __all__ = [
     "ShiftPlan",
@@ -163,44 +163,46 @@ def is_one_segment(sensitivity: ArrayLike, noise_std: ArrayLike, contraction: Ar
     return _hull.segments(s, noise, c, merge_ties=True).starts.size <= 1
 
 
-def unlearning_only(*, sensitivity: ArrayLike, contraction: float, unlearn_steps: int, unlearn_noise: float) -> float:
+def unlearning_only(
+    *, sensitivity: ArrayLike, contraction: ArrayLike, unlearn_steps: int, unlearn_noise: ArrayLike
+) -> Any:
     """mu with all shifts in the unlearning steps: c^K z_T / (sigma_U sqrt(g_K)), always valid ("reading P1").
 
     z_T = sum of c^(T-1-k) s_k is the distance after learning, g_K = 1 + c^2 + ... + c^(2(K-1)).
 
     Parameters
     ----------
-    sensitivity : (T,), nonnegative: s_k of the learning steps k = 0..T-1.
-    contraction : in [0, 1].
-    unlearn_steps, unlearn_noise : K >= 0 and sigma_U >= 0; with either 0 the distance is never closed.
+    sensitivity : (..., T), nonnegative: s_k of the learning steps k = 0..T-1.
+    contraction : (...), in [0, 1].
+    unlearn_steps, unlearn_noise : K >= 0 and sigma_U >= 0, (...); with either 0 the distance is never closed.
     """
     distance, decay, _, unlearn = _learned(sensitivity, contraction, unlearn_steps)
-    noise = number("unlearn_noise", unlearn_noise, "[0, inf)")
-    if distance == 0.0 or decay == 0.0:
-        return 0.0
-    return _up(_over(distance, noise * unlearn) * decay)
+    noise = array("unlearn_noise", unlearn_noise, "[0, inf)")
+    with np.errstate(invalid="ignore"):
+        value = _up(_over(distance, noise * unlearn) * decay)
+    return _nothing_left(distance, decay, value)
 
 
-def unlearning_only_noise(*, sensitivity: ArrayLike, contraction: float, unlearn_steps: int, mu: float) -> float:
+def unlearning_only_noise(*, sensitivity: ArrayLike, contraction: ArrayLike, unlearn_steps: int, mu: ArrayLike) -> Any:
     """The least unlearning noise with `unlearning_only` at most ``mu``; 0 if none is needed, inf if none is enough.
 
     ``mu`` is in [0, inf], the rest as in `unlearning_only`.
     """
     distance, decay, _, unlearn = _learned(sensitivity, contraction, unlearn_steps)
-    mu = number("mu", mu, "[0, inf]")
-    if distance == 0.0 or decay == 0.0 or mu == np.inf:
-        return 0.0
-    return _up(_over(distance, mu * unlearn) * decay, 4.0)
+    mu = array("mu", mu, "[0, inf]")
+    with np.errstate(invalid="ignore"):
+        noise = _up(_over(distance, mu * unlearn) * decay, 4.0)
+    return _nothing_left(distance, decay, np.where(mu == np.inf, 0.0, noise))
 
 
 def whole_horizon(
     *,
     sensitivity: ArrayLike,
-    contraction: float,
+    contraction: ArrayLike,
     unlearn_steps: int,
-    learn_noise: float,
-    unlearn_noise: float,
-) -> float:
+    learn_noise: ArrayLike,
+    unlearn_noise: ArrayLike,
+) -> Any:
     """mu of shifts spread over the whole horizon: c^K z_T / sqrt(sigma_L^2 c^(2K) g_T + sigma_U^2 g_K) ("reading P2").
 
     A valid bound ONLY IF the convex minorant of all T + K steps has one segment (see `is_one_segment`); otherwise it is
@@ -208,36 +210,35 @@ def whole_horizon(
 
     Parameters
     ----------
-    sensitivity : (T,), nonnegative: s_k of the learning steps k = 0..T-1.
-    contraction : in [0, 1].
+    sensitivity : (..., T), nonnegative: s_k of the learning steps k = 0..T-1.
+    contraction : (...), in [0, 1].
     unlearn_steps : K >= 0.
-    learn_noise, unlearn_noise : sigma_L, sigma_U >= 0.
+    learn_noise, unlearn_noise : (...), sigma_L, sigma_U >= 0.
     """
     distance, decay, learn, unlearn = _learned(sensitivity, contraction, unlearn_steps)
-    learned = number("learn_noise", learn_noise, "[0, inf)") * learn
-    unlearned = number("unlearn_noise", unlearn_noise, "[0, inf)") * unlearn
-    if distance == 0.0 or decay == 0.0:
-        return 0.0
-    spread = math.hypot(learned, unlearned / decay)
-    return _up(_over(distance, spread) if spread < np.inf else distance / unlearned * decay)
+    learned = array("learn_noise", learn_noise, "[0, inf)") * learn
+    unlearned = array("unlearn_noise", unlearn_noise, "[0, inf)") * unlearn
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        spread = np.hypot(learned, unlearned / decay)
+        value = np.where(spread < np.inf, _over(distance, spread), distance / unlearned * decay)
+    return _nothing_left(distance, decay, _up(value))
 
 
 def whole_horizon_noise(
-    *, sensitivity: ArrayLike, contraction: float, unlearn_steps: int, learn_noise: float, mu: float
-) -> float:
+    *, sensitivity: ArrayLike, contraction: ArrayLike, unlearn_steps: int, learn_noise: ArrayLike, mu: ArrayLike
+) -> Any:
     """The least unlearning noise with `whole_horizon` at most ``mu``; 0 if none is needed, inf if none is enough.
 
     ``mu`` is in [0, inf], the rest as in `whole_horizon`, with its condition: one segment at the noise returned.
     """
     distance, decay, learn, unlearn = _learned(sensitivity, contraction, unlearn_steps)
-    learned = number("learn_noise", learn_noise, "[0, inf)") * learn
-    mu = number("mu", mu, "[0, inf]")
-    if distance == 0.0 or decay == 0.0 or mu == np.inf:
-        return 0.0
+    learned = array("learn_noise", learn_noise, "[0, inf)") * learn
+    mu = array("mu", mu, "[0, inf]")
     needed = _up(_over(distance, mu), 4.0)  # covers what rounding adds to `learned` where it is less
-    if needed <= learned:
-        return 0.0
-    return _up(_over(math.sqrt(needed - learned) * math.sqrt(needed + learned), unlearn) * decay)
+    with np.errstate(invalid="ignore"):
+        missing = np.sqrt(np.maximum(needed - learned, 0.0)) * np.sqrt(needed + learned)
+        noise = _up(_over(missing, unlearn) * decay)
+    return _nothing_left(distance, decay, np.where((needed <= learned) | (mu == np.inf), 0.0, noise))
 
 
 def _steps(
@@ -248,24 +249,35 @@ def _steps(
     return s, noise, array("contraction", contraction, "[0, inf)", length=s.size)
 
 
-def _learned(sensitivity: ArrayLike, contraction: float, unlearn_steps: int) -> tuple[float, float, float, float]:
+def _learned(
+    sensitivity: ArrayLike, contraction: ArrayLike, unlearn_steps: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """z_T, c^K, sqrt(g_T), sqrt(g_K). Powers that would be subnormal are rounded up to the least normal number."""
-    s = array("sensitivity", sensitivity, "[0, inf)", ndim=1)
-    c = number("contraction", contraction, "[0, 1]")
+    s = array("sensitivity", sensitivity, "[0, inf)")
+    if s.ndim == 0 or s.shape[-1] == 0:
+        raise ValueError(f"sensitivity has shape {s.shape}: must not be empty along its last axis, the learning steps")
+    c = array("contraction", contraction, "[0, 1]")[..., None]
     steps = count("unlearn_steps", unlearn_steps)
-    powers = np.power(c, np.append(np.arange(s.size - 1.0, -1.0, -1.0), steps))
-    if c > 0.0:
-        powers = np.maximum(powers, 2.0**-1022)
+    learn = s.shape[-1]
+    powers = np.power(c, np.append(np.arange(learn - 1.0, -1.0, -1.0), steps))
+    powers = np.where(c > 0.0, np.maximum(powers, 2.0**-1022), powers)
     with np.errstate(over="ignore"):
-        distance = float(np.sum(powers[:-1] * s))
-    return distance, float(powers[-1]), _root_sum(c, s.size), _root_sum(c, steps)
+        distance = np.sum(powers[..., :-1] * s, axis=-1)
+    return distance, powers[..., -1], _root_sum(c[..., 0], learn), _root_sum(c[..., 0], steps)
 
 
-def _root_sum(c: float, steps: int) -> float:
+def _root_sum(c: FloatArray, steps: int) -> FloatArray:
     """sqrt(1 + c^2 + ... + c^(2 (steps - 1)))."""
-    if c in (0.0, 1.0) or steps == 0:
-        return math.sqrt(steps if c else min(steps, 1))
-    return math.sqrt(-math.expm1(2.0 * steps * math.log(c)) / ((1.0 - c) * (1.0 + c)))
+    inside = (c > 0.0) & (c < 1.0) & (steps > 0)
+    safe = np.where(inside, c, 0.5)
+    total = -np.expm1(2.0 * steps * np.log(safe)) / ((1.0 - safe) * (1.0 + safe))
+    return np.sqrt(np.where(inside, total, np.where(c > 0.0, steps, min(steps, 1))))
+
+
+def _nothing_left(distance: FloatArray, decay: FloatArray, otherwise: FloatArray) -> FloatArray | float:
+    """0 where no distance is left to close; a float for scalars."""
+    value = np.where((distance == 0.0) | (decay == 0.0), 0.0, otherwise)
+    return value if value.ndim else float(value)
 
 
 def _norm(shifts: FloatArray, noise_std: FloatArray) -> float:
@@ -276,14 +288,17 @@ def _norm(shifts: FloatArray, noise_std: FloatArray) -> float:
     with np.errstate(divide="ignore", over="ignore"):
         ratios = np.maximum(shifts[live] / noise_std[live], 2.0**-1022)
     top = float(ratios.max())
-    return top if top == np.inf else _up(top * math.sqrt(np.sum((ratios / top) ** 2)))
+    return top if top == np.inf else float(_up(top * np.sqrt(np.sum((ratios / top) ** 2))))
 
 
-def _over(numerator: float, denominator: float) -> float:
-    """The quotient of a positive number, infinite over 0."""
-    return numerator / denominator if denominator else np.inf
+def _over(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """The quotient of nonnegative numbers, infinite over 0."""
+    denominator = np.asarray(denominator)
+    shape = np.broadcast_shapes(np.shape(numerator), denominator.shape)
+    with np.errstate(over="ignore"):
+        return np.divide(numerator, denominator, out=np.full(shape, np.inf), where=denominator > 0.0)
 
 
-def _up(value: float, times: float = 1.0) -> float:
+def _up(value: FloatArray, times: float = 1.0) -> FloatArray:
     """A positive value rounded up; what has underflowed to 0 becomes positive again."""
-    return float(np.nextafter(value * (1.0 + times * _ROUND * _SLACK), np.inf))
+    return np.nextafter(value * (1.0 + times * _ROUND * _SLACK), np.inf)

@@ -17,6 +17,8 @@ _EPSILON = float(np.finfo(np.float64).eps)
 # Sherman-Morrison divides two roundings of order eps by 1 - leverage; below this it is worth a solve of its own.
 _LEVERAGE_LEFT = 1e-4
 
+_ROOTS_AT_ONCE = 64  # points whose smallest eigenvalue is sought together, so that the temporaries stay in cache
+
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class RidgeProblem:
@@ -167,12 +169,24 @@ class RidgeProblem:
         H - xx' <= H, these spectra lie between the smallest eigenvalue of H - xx' and the largest of H. Above 1 where
         the step is too long. The eigenvalues are widened by `eigenvalue_error` but never below `ridge`.
         """
+        if index is not None:
+            index = _checks.position("index", index, self.n_points)
+            return float(self.contraction_factors(step_size, [index])[0])
+        return float(self._contraction(step_size, self.eigenvalues[0]))
+
+    def contraction_factors(
+        self, step_size: float, indices: Sequence[int] | NDArray[np.integer] | None = None
+    ) -> Array:
+        """`contraction_factor` with each of the given points (default: all) as `index`, (m,)."""
+        chosen = _checks.positions("indices", indices, self.n_points)
+        return self._contraction(step_size, self._smallest_eigenvalues_without(chosen))
+
+    def _contraction(self, step_size: float, smallest: ArrayLike) -> Array:
         step_size = _checks.positive("step_size", step_size)
-        smallest = float(self.eigenvalues[0]) if index is None else self._smallest_eigenvalue_without(index)
-        smallest = max(smallest - self.eigenvalue_error, self.ridge)
+        smallest = np.maximum(np.asarray(smallest) - self.eigenvalue_error, self.ridge)
         largest = self.smoothness + self.eigenvalue_error
         rounding = _EPSILON * max(1.0, step_size * largest)
-        return max(abs(1.0 - step_size * smallest), abs(1.0 - step_size * largest)) + rounding
+        return np.maximum(np.abs(1.0 - step_size * smallest), abs(1.0 - step_size * largest)) + rounding
 
     @cached_property
     def eigenvalue_error(self) -> float:
@@ -185,15 +199,21 @@ class RidgeProblem:
         scale = float(np.vdot(self.features, self.features)) + self.ridge
         return (self.n_points + 16 * self.n_features) * _EPSILON * scale
 
-    def _smallest_eigenvalue_without(self, index: int) -> float:
+    def _smallest_eigenvalues_without(self, chosen: NDArray[np.intp]) -> Array:
         """Smallest eigenvalue of H - xx': the root below lambda_1 of 1 = sum_j u_j^2 / (lambda_j - z), or lambda_1."""
-        index = _checks.position("index", index, self.n_points)
-        weights = (self.features[index] @ self.eigenvectors) ** 2
-        low, high = self.ridge, float(self.eigenvalues[0])
-        # The right side increases in z, so the root lies above z as long as it is at most 1; keep the lower end.
-        while low < (middle := 0.5 * (low + high)) < high:
-            if np.sum(weights / (self.eigenvalues - middle)) <= 1.0:
-                low = middle
-            else:
-                high = middle
+        low = np.full(len(chosen), self.ridge)
+        high = np.full(len(chosen), float(self.eigenvalues[0]))
+        for start in range(0, len(chosen), _ROOTS_AT_ONCE):
+            part = slice(start, start + _ROOTS_AT_ONCE)
+            weights = (self.features[chosen[part]] @ self.eigenvectors) ** 2
+            # The right side increases in z, so the root lies above z as long as it is at most 1; keep the lower end.
+            while True:
+                middle = 0.5 * (low[part] + high[part])
+                inside = (low[part] < middle) & (middle < high[part])
+                if not inside.any():
+                    break
+                with np.errstate(divide="ignore", invalid="ignore"):  # only where the interval is closed already
+                    above = np.sum(weights / (self.eigenvalues - middle[:, None]), axis=1) <= 1.0
+                low[part] = np.where(inside & above, middle, low[part])
+                high[part] = np.where(inside & ~above, middle, high[part])
         return low
