@@ -1,7 +1,7 @@
-"""The certificate of one deletion from ridge, and the noise it needs: the theory modules applied to `linear`."""
+"""Certificates of deletions from ridge, and the noise they need: the theory modules applied to `linear`."""
 
 from .calibrate import SHARES, calibrate
-from .certificate import METHODS, Certificate, certify, certify_each
+from .certificate import METHODS, Certificate, Certificates, certify, certify_all, certify_each
 from .requests import REQUEST_METHODS, calibrate_requests, certify_requests, certify_requests_each
 
 __all__ = [
@@ -9,9 +9,11 @@ __all__ = [
     "REQUEST_METHODS",
     "SHARES",
     "Certificate",
+    "Certificates",
     "calibrate",
     "calibrate_requests",
     "certify",
+    "certify_all",
     "certify_each",
     "certify_requests",
     "certify_requests_each",

@@ -1,4 +1,4 @@
-"""The ways to certify one deletion. Each gives, per direction, an upper bound on the log hockey-stick at any epsilon.
+"""The ways to certify a deletion. Each gives, per direction, an upper bound on the log hockey-stick at any epsilon.
 
 forward: unlearned from reference, P(X in S) <= e^eps P(X' in S) + delta; reverse: the roles exchanged.
 
@@ -7,18 +7,21 @@ along the chain that serves as base; the clipped chain is mu-GDP against the oth
 base outside an event of probability delta_s. Base X gives the forward direction with d_mu + delta_s. The reverse
 direction follows with base X' and sensitivities sized along X' (variant V2: d_mu' + delta_s), or from the forward
 chain with tail delta_s e^-eps (variant V1: P(X' in S) <= e^eps P(X^ in S) + d_mu and P(X^ in S) <= P(X in S) + tail).
+
+One deletion or many: facts have leading axes (none, or (m,) for many deletions), and every number below has that shape,
+as has an epsilon that is not the same for all.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
 from .. import coupling, gaussian_dp, interpolation, sensitivity
 from .facts import DeletionFacts, Residuals
@@ -28,37 +31,75 @@ Base = Literal["learned", "reference"]
 
 # Rounding of the few float operations behind a mu or a delta, many times over; it only ever enlarges a promise.
 _UP = 1 + 1e-12
+_TAILS_PER_OCTAVE = 4  # of epsilon, in variant V1 of many deletions at epsilons of their own
 
 
 class Method(Protocol):
-    """Upper bounds on the log hockey-stick in both directions.
+    """Upper bounds on the log hockey-stick in both directions, for all the deletions of some facts.
 
-    mu: nan where there is no single parameter; floor: the bounds never fall below it, whatever epsilon.
+    mu (...): nan where there is no single parameter; floor (...): the bounds never fall below it, whatever epsilon.
+    forward, reverse: (...) at one epsilon for all, or at one for each, (...). For facts of one deletion numbers will do.
+    A method is made by a builder `(facts, log_delta_s) -> Method`, which `METHODS` knows by name; one written for single
+    deletions serves many through `each`.
     """
 
     @property
-    def mu(self) -> float: ...
+    def mu(self) -> Any: ...
 
     @property
-    def floor(self) -> float: ...
+    def floor(self) -> Any: ...
 
-    def forward(self, epsilon: float) -> float: ...
+    def forward(self, epsilon: Any) -> Any: ...
 
-    def reverse(self, epsilon: float) -> float: ...
+    def reverse(self, epsilon: Any) -> Any: ...
 
 
-def log_add(first: float, second: float) -> float:
+Builder = Callable[[DeletionFacts, float], Method]
+
+
+@dataclass(frozen=True, eq=False)
+class Each:
+    """A method written for one deletion, applied to each of many."""
+
+    methods: tuple[Method, ...]
+
+    @property
+    def mu(self) -> Array:
+        return np.array([method.mu for method in self.methods])
+
+    @property
+    def floor(self) -> Array:
+        return np.array([method.floor for method in self.methods])
+
+    def forward(self, epsilon: Any) -> Array:
+        epsilons = np.broadcast_to(epsilon, len(self.methods)).tolist()
+        return np.array([one.forward(at) for one, at in zip(self.methods, epsilons, strict=True)])
+
+    def reverse(self, epsilon: Any) -> Array:
+        epsilons = np.broadcast_to(epsilon, len(self.methods)).tolist()
+        return np.array([one.reverse(at) for one, at in zip(self.methods, epsilons, strict=True)])
+
+
+def each(builder: Builder) -> Builder:
+    """A builder for many deletions from one for single deletions."""
+
+    def build(facts: DeletionFacts, log_delta_s: float) -> Method:
+        if not facts.shape:
+            return builder(facts, log_delta_s)
+        return Each(tuple(builder(facts[k], log_delta_s) for k in range(facts.shape[0])))
+
+    return build
+
+
+def log_add(first: Any, second: Any) -> Any:
     """log(e^first + e^second), rounded up."""
-    total = float(np.logaddexp(first, second))
-    return total if math.isinf(total) else total + 4e-16 * (1 + abs(total))
-
-
-def _log_delta(mu: float, epsilon: float) -> float:
-    return float(gaussian_dp.log_delta(mu, epsilon))
+    total = np.logaddexp(first, second)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(total), total, total + 4e-16 * (1 + np.abs(total)))[()]
 
 
 def sensitivities(facts: DeletionFacts, base: Base, log_tail: float) -> Array:
-    """s_k, k = 0..T-1, exceeded anywhere with probability at most e^log_tail along the base chain."""
+    """s_k, k = 0..T-1, shape (..., T), exceeded anywhere with probability at most e^log_tail along the base chain."""
     if (base, log_tail) not in facts.sensitivities:
         residuals: Residuals = getattr(facts, base)
         if facts.random_steps:
@@ -71,7 +112,7 @@ def sensitivities(facts: DeletionFacts, base: Base, log_tail: float) -> Array:
                 log_delta_s=log_tail,
             )
         else:
-            found = facts.step_size * facts.row_norm * residuals.norms * _UP
+            found = facts.step_size * np.asarray(facts.row_norm)[..., None] * residuals.norms * _UP
         facts.sensitivities[base, log_tail] = found
     return facts.sensitivities[base, log_tail]
 
@@ -86,26 +127,27 @@ class UnlearningOnly:
     log_delta_s: float
 
     @property
-    def floor(self) -> float:
-        return self.log_delta_s
+    def floor(self) -> Array:
+        return np.full(self.facts.shape, self.log_delta_s)
 
     @cached_property
-    def mu(self) -> float:
+    def mu(self) -> Any:
         facts = self.facts
         steps = sensitivities(facts, "learned", self.log_delta_s)
-        if facts.learn_steps == 0 or facts.contraction > 1:
-            # The closed form is for contractive chains; with no learning noise to use, optimal shifts are P1's.
+        if facts.learn_steps == 0:
             return _optimal(facts, steps, learn_noise=0.0)
-        return interpolation.unlearning_only(
+        mu = interpolation.unlearning_only(
             sensitivity=steps,
-            contraction=facts.contraction,
+            contraction=np.minimum(facts.contraction, 1.0),
             unlearn_steps=facts.unlearn_steps,
             unlearn_noise=facts.unlearn_noise,
         )
+        # The closed form is for contractive chains; with no learning noise to use, optimal shifts are P1's.
+        return _where_expanding(facts, mu, lambda: _optimal(facts, steps, learn_noise=0.0))
 
-    def forward(self, epsilon: float) -> float:
+    def forward(self, epsilon: Any) -> Any:
         kept = math.log1p(-math.exp(self.log_delta_s))
-        return log_add(kept + _log_delta(self.mu, epsilon), self.log_delta_s)
+        return log_add(kept + gaussian_dp.log_delta(self.mu, epsilon), self.log_delta_s)
 
     reverse = forward
 
@@ -118,50 +160,66 @@ class Clipped:
     log_delta_s: float
 
     @property
-    def floor(self) -> float:
-        return self.log_delta_s
+    def floor(self) -> Array:
+        return np.full(self.facts.shape, self.log_delta_s)
 
-    def parameter(self, base: Base, log_tail: float) -> float:
+    def parameter(self, base: Base, log_tail: float) -> Any:
         """mu of the clipped chain with the given base and total tail probability."""
         raise NotImplementedError
 
     @cached_property
-    def forward_mu(self) -> float:
+    def forward_mu(self) -> Any:
         return self.parameter("learned", self.log_delta_s)
 
     @cached_property
-    def reverse_mu(self) -> float:
+    def reverse_mu(self) -> Any:
         return self.parameter("reference", self.log_delta_s)
 
     @property
-    def mu(self) -> float:
+    def mu(self) -> Any:
         """The larger of the two directions' parameters: with delta_s it serves both."""
-        return max(self.forward_mu, self.reverse_mu)
+        return np.maximum(self.forward_mu, self.reverse_mu)
 
-    def forward(self, epsilon: float) -> float:
-        return log_add(_log_delta(self.forward_mu, epsilon), self.log_delta_s)
+    def forward(self, epsilon: Any) -> Any:
+        return log_add(gaussian_dp.log_delta(self.forward_mu, epsilon), self.log_delta_s)
 
-    def from_reference(self, epsilon: float) -> float:
+    def from_reference(self, epsilon: Any) -> Any:
         """Variant V2 of the reverse direction."""
-        return log_add(_log_delta(self.reverse_mu, epsilon), self.log_delta_s)
+        return log_add(gaussian_dp.log_delta(self.reverse_mu, epsilon), self.log_delta_s)
 
-    def reverse(self, epsilon: float) -> float:
-        from_reference = self.from_reference(epsilon)
-        # V1 can only help where the reference chain's parameter is the larger one.
-        if self.reverse_mu <= self.forward_mu:
-            return from_reference
+    def from_learned(self, epsilon: Any) -> Any:
+        """Variant V1 of the reverse direction; it may be below V2 only where the reference chain's mu is the larger.
+
+        Many deletions at epsilons of their own share tails: each is sized for the next of a few epsilons, which a
+        smaller tail pays for as well.
+        """
         if self.log_delta_s == -math.inf:
             return self.forward(epsilon)
-        smaller_tail = self.parameter("learned", self.log_delta_s - max(epsilon, 0.0))
-        from_learned = log_add(_log_delta(smaller_tail, epsilon), self.log_delta_s)
-        return min(from_reference, from_learned)
+        if np.ndim(epsilon) == 0:
+            mu = self.parameter("learned", self.log_delta_s - max(float(epsilon), 0.0))
+            return log_add(gaussian_dp.log_delta(mu, epsilon), self.log_delta_s)
+        found = np.full(np.shape(epsilon), np.inf)
+        octaves = _TAILS_PER_OCTAVE * np.log2(np.maximum(epsilon, 1e-6))
+        sized_for = 2.0 ** (np.ceil(octaves) / _TAILS_PER_OCTAVE) * (1 + 1e-12)
+        contested = self.reverse_mu > self.forward_mu
+        for size in np.unique(sized_for[contested]).tolist():
+            at = np.flatnonzero(contested & (sized_for == size))
+            mu = type(self)(self.facts[at], self.log_delta_s).parameter("learned", self.log_delta_s - size)
+            found[at] = log_add(gaussian_dp.log_delta(mu, epsilon[at]), self.log_delta_s)
+        return found
+
+    def reverse(self, epsilon: Any) -> Any:
+        from_reference = self.from_reference(epsilon)
+        if not np.any(self.reverse_mu > self.forward_mu):
+            return from_reference
+        return np.minimum(from_reference, self.from_learned(epsilon))
 
 
 @dataclass(frozen=True, eq=False)
 class Hull(Clipped):
     """Proposition 4.2 with the optimal shifts over the whole horizon (greatest convex minorant)."""
 
-    def parameter(self, base: Base, log_tail: float) -> float:
+    def parameter(self, base: Base, log_tail: float) -> Any:
         return _optimal(self.facts, sensitivities(self.facts, base, log_tail), self.facts.learn_noise)
 
 
@@ -173,20 +231,20 @@ class WholeHorizon(Clipped):
     parameter that is one.
     """
 
-    def parameter(self, base: Base, log_tail: float) -> float:
+    def parameter(self, base: Base, log_tail: float) -> Any:
         facts = self.facts
         steps = sensitivities(facts, base, log_tail)
         hull = _optimal(facts, steps, facts.learn_noise)
-        if facts.learn_steps == 0 or facts.contraction > 1:
+        if facts.learn_steps == 0:
             return hull
         chord = interpolation.whole_horizon(
             sensitivity=steps,
-            contraction=facts.contraction,
+            contraction=np.minimum(facts.contraction, 1.0),
             unlearn_steps=facts.unlearn_steps,
             learn_noise=facts.learn_noise,
             unlearn_noise=facts.unlearn_noise,
         )
-        return max(chord, hull)
+        return _where_expanding(facts, np.maximum(chord, hull), lambda: hull)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,52 +258,51 @@ class DirectionAware(Clipped):
     at. A surely bounded control norm gives mu-GDP.
     """
 
-    def parameter(self, base: Base, log_tail: float) -> float:
+    def parameter(self, base: Base, log_tail: float) -> Any:
         facts = self.facts
         mean, per_step = self._reference_side if base == "learned" else self._learning_side
+        up = _UP * (1 + 4 * np.asarray(facts.missed))
         if not facts.random_steps:
-            return mean * _UP
-        variances = getattr(facts, base).variances[1:]
+            return (mean * up)[()]
+        variances = getattr(facts, base).variances[..., 1:]
         per_tail = log_tail - math.log(facts.learn_steps - 1)
         radius = sensitivity.central_radius(facts.outputs, log_tail=per_tail)
-        return float(mean + facts.step_size * radius * np.sum(np.sqrt(variances) * per_step[1:])) * _UP
+        spread = np.sum(np.sqrt(variances) * per_step[..., 1:], axis=-1)
+        return ((mean + facts.step_size * radius * spread) * up)[()]
 
     @cached_property
-    def _reference_side(self) -> tuple[float, Array]:
+    def _reference_side(self) -> tuple[Array, Array]:
         """(mean term, |V_k^{-1/2} R_k x| for k = 0..T-1) with controls through the reference maps (diagonal)."""
         facts = self.facts
-        learn = facts.learn_steps
-        gap = facts.decay[:, None] * facts.mean_gap
-        mean = _whitened_norm(gap, facts.reference_variance)
-        remaining = facts.learn_variance[:, :0:-1]
-        variance = facts.learn_noise**2 * facts.decay[:, None] ** 2 * remaining
-        variance = variance + (facts.unlearn_noise**2 * facts.unlearn_variance)[:, None]
-        arrived = (facts.decay * facts.row)[:, None] * facts.powers[:, :learn][:, ::-1]
+        gap = facts.decay[..., None] * facts.mean_gap
+        mean = np.sqrt(np.sum(_ratio_sum(gap**2, facts.reference_variance[..., None]), axis=-1))
+        remaining = facts.learn_variance[..., :0:-1]
+        variance = (facts.learn_noise * facts.decay[..., None]) ** 2 * remaining
+        variance += facts.unlearn_variance_added[..., None]
+        arrived = facts.decay[..., None] * facts.arrivals
         return mean, np.sqrt(_ratio_sum(arrived**2, variance))
 
     @cached_property
-    def _learning_side(self) -> tuple[float, Array]:
+    def _learning_side(self) -> tuple[Array, Array]:
         """The same with base X' and controls through the learning maps, which do not commute with the reference's."""
         facts = self.facts
-        learn, outputs = facts.learn_steps, facts.outputs
-        full_row = facts.overlap.T @ facts.row
-        powers = facts.full_factors[:, None] ** np.arange(learn)
-        sums = np.cumsum(powers**2, axis=1)
-        carried = facts.decay[:, None] * facts.overlap
-        unlearned = np.diag(facts.unlearn_noise**2 * facts.unlearn_variance)
-        norms = np.empty(learn)
-        mean = math.inf
-        for k in range(learn):
-            left = learn - 1 - k
-            covariance = facts.learn_noise**2 * (carried * sums[:, left]) @ carried.T + unlearned
-            arrived = carried @ (full_row * powers[:, left])
-            sides = arrived[:, None]
+        learn = facts.learn_steps
+        carried = facts.decay[..., None] * facts.overlap
+        unlearned = facts.unlearn_variance_added[..., None] * np.eye(facts.rank)
+        norms = np.empty((*facts.shape, learn))
+        mean = np.full(facts.shape, np.inf)
+        power, total = np.ones(facts.full_factors.shape), np.zeros(facts.full_factors.shape)
+        for k in range(learn - 1, -1, -1):
+            total = total + power**2
+            covariance = facts.learn_noise**2 * (carried * total[..., None, :]) @ np.swapaxes(carried, -1, -2)
+            sides = carried @ (facts.full_row * power)[..., None]
             if k == 0:
-                sides = np.hstack([sides, facts.decay[:, None] * facts.mean_gap])
-            squares = _inverse_forms(covariance, sides)
-            norms[k] = math.sqrt(squares[0])
+                sides = np.concatenate([sides, facts.decay[..., None] * facts.mean_gap], axis=-1)
+            squares = _inverse_forms(covariance + unlearned, sides)
+            norms[..., k] = np.sqrt(squares[..., 0])
             if k == 0:
-                mean = math.sqrt(float(np.sum(squares[1 : 1 + outputs])))
+                mean = np.sqrt(np.sum(squares[..., 1:], axis=-1))
+            power = power * facts.full_factors
         return mean, norms
 
 
@@ -260,44 +317,29 @@ class Coupling:
 
     facts: DeletionFacts
     log_delta_s: float = -math.inf
-    mu: float = math.nan
-    floor: float = -math.inf
 
-    @cached_property
-    def _gap_law(self) -> tuple[Array, Array] | None:
-        """(shift_squared, variances) of the whitened gap in a basis where its columns are uncorrelated."""
-        facts = self.facts
-        spread = facts.unlearn_noise * np.sqrt(facts.unlearn_variance)
-        moved = facts.decay != 0
-        if np.any(spread[moved] == 0):
-            return None
-        scale = np.divide(facts.decay, spread, out=np.zeros_like(spread), where=moved)
-        arrivals = scale[:, None] * facts.row[:, None] * facts.powers[:, : facts.learn_steps][:, ::-1]
-        covariance = facts.step_size**2 * arrivals @ self._residual_covariance @ arrivals.T
-        variances, basis = np.linalg.eigh(0.5 * (covariance + covariance.T))
-        shift = basis.T @ (scale[:, None] * facts.mean_gap)
-        return np.sum(shift**2, axis=1) * _UP, np.maximum(variances, 0)
+    @property
+    def mu(self) -> Array:
+        return np.full(self.facts.shape, np.nan)
 
-    @cached_property
-    def _residual_covariance(self) -> Array:
-        """Covariance over learning steps of one column of the residual's noise, (T, T), a sum of positive terms."""
-        facts = self.facts
-        learn = facts.learn_steps
-        full_row = facts.overlap.T @ facts.row
-        lagged = (full_row**2) @ facts.full_factors[:, None] ** np.arange(2 * learn)
-        covariance = np.zeros((learn, learn))
-        for k in range(learn - 1):
-            covariance[k + 1, 1:] = covariance[k, :-1] + lagged[k : k + learn - 1]
-        return facts.learn_noise**2 * covariance
+    @property
+    def floor(self) -> Array:
+        return np.full(self.facts.shape, -np.inf)
 
-    def forward(self, epsilon: float) -> float:
-        if self._gap_law is None:
-            return 0.0
-        shift_squared, variances = self._gap_law
-        value = float(coupling.log_expected_delta(shift_squared, variances, self.facts.outputs, epsilon))
+    def forward(self, epsilon: Any) -> Any:
+        facts, law = self.facts, self.facts.unit_gap_law
+        noise = np.asarray(facts.unlearn_noise)
+        if law is None:
+            return np.zeros(facts.shape)[()]
+        scale = np.where(noise > 0, noise, 1.0)[..., None] ** -2.0
+        shift_squared, variances = law
+        value = coupling.log_expected_delta(shift_squared * (scale * _UP), variances * scale, facts.outputs, epsilon)
         # E d_nu grows with the shifts but not always with the variances, so the rounding of these (some 1e-13 relative)
-        # is met in the result: the logarithm moves by at most about (1 + |log|) times a relative change of them.
-        return value if math.isinf(value) else value + 1e-11 * (1 + abs(value))
+        # and what the Krylov space misses are met in the result: the logarithm moves by at most about (1 + |log|) times
+        # a relative change of them.
+        with np.errstate(invalid="ignore"):
+            raised = value + (1e-11 + 8 * np.asarray(facts.missed)) * (1 + np.abs(value))
+        return np.where(noise > 0, np.where(np.isinf(value), value, raised), 0.0)[()]
 
     reverse = forward
 
@@ -309,70 +351,99 @@ class Best:
     methods: tuple[Method, ...]
 
     @property
-    def floor(self) -> float:
-        return min(method.floor for method in self.methods)
+    def floor(self) -> Any:
+        return _least(method.floor for method in self.methods)
 
-    def certifies(self, epsilon: float, log_delta: float) -> bool:
+    def certifies(self, epsilon: Any, log_delta: float) -> Any:
         """Whether in each direction some method is at most log_delta; dear ones are asked last, if at all."""
-        return any(method.forward(epsilon) <= log_delta for method in self.methods) and any(
-            method.reverse(epsilon) <= log_delta for method in self.methods
-        )
+        forward = reverse = np.zeros((), dtype=bool)
+        for method in self.methods:
+            if not np.all(forward):
+                forward = forward | (method.forward(epsilon) <= log_delta)
+        for method in self.methods:
+            # Where a direction fails for good the other one does not matter.
+            if np.any(forward & ~reverse):
+                reverse = reverse | (method.reverse(epsilon) <= log_delta)
+        return forward & reverse
 
     @property
-    def mu(self) -> float:
-        return min(method.mu for method in self.methods if not math.isnan(method.mu))
+    def mu(self) -> Any:
+        return _least(method.mu for method in self.methods if not np.all(np.isnan(method.mu)))
 
-    def forward(self, epsilon: float) -> float:
-        return min(method.forward(epsilon) for method in self.methods)
+    def forward(self, epsilon: Any) -> Any:
+        return _least(method.forward(epsilon) for method in self.methods)
 
-    def reverse(self, epsilon: float) -> float:
-        best = min(method.reverse(epsilon) for method in self.methods if not isinstance(method, Clipped))
+    def reverse(self, epsilon: Any) -> Any:
+        best = _least(method.reverse(epsilon) for method in self.methods if not isinstance(method, Clipped))
         for method in self.methods:
             if isinstance(method, Clipped):
                 # Neither variant can fall below both of these, and V1 is dear to evaluate.
-                least = min(method.forward(epsilon), method.from_reference(epsilon))
-                if least < best:
-                    best = min(best, method.reverse(epsilon))
+                least = np.minimum(method.forward(epsilon), method.from_reference(epsilon))
+                if np.any(least < best):
+                    best = np.minimum(best, method.reverse(epsilon))
         return best
 
 
-def _optimal(facts: DeletionFacts, steps: Array, learn_noise: float) -> float:
+def _least(values: Any) -> Any:
+    found = None
+    for value in values:
+        found = value if found is None else np.minimum(found, value)
+    return found
+
+
+def _optimal(facts: DeletionFacts, steps: Array, learn_noise: float) -> Any:
     """mu of the optimal shifts over both phases."""
-    noise = np.repeat([learn_noise, facts.unlearn_noise], [facts.learn_steps, facts.unlearn_steps])
-    gaps = np.concatenate([steps, np.zeros(facts.unlearn_steps)])
-    return interpolation.optimal_shifts(gaps, noise, facts.contraction).mu
+    noise = np.empty((*facts.shape, facts.learn_steps + facts.unlearn_steps))
+    noise[..., : facts.learn_steps] = learn_noise
+    noise[..., facts.learn_steps :] = np.asarray(facts.unlearn_noise)[..., None]
+    gaps = np.concatenate([steps, np.zeros((*facts.shape, facts.unlearn_steps))], axis=-1)
+    return interpolation.optimal_mu(gaps, noise, np.asarray(facts.contraction)[..., None])[()]
 
 
-def _whitened_norm(gap: Array, variance: Array) -> float:
-    return math.sqrt(float(np.sum(_ratio_sum(gap**2, variance[:, None]))))
+def _where_expanding(facts: DeletionFacts, contractive: Any, otherwise: Callable[[], Any]) -> Any:
+    """The first where the contraction factor is at most 1, else the second, which is only made where needed."""
+    expanding = np.asarray(facts.contraction) > 1
+    return np.where(expanding, otherwise(), contractive)[()] if expanding.any() else contractive
 
 
 def _ratio_sum(squares: Array, variances: Array) -> Array:
-    """Column sums of squares/variances, 0/0 counting 0 and x/0 infinity."""
+    """Sums of squares/variances over the last axis but one, 0/0 counting 0 and x/0 infinity."""
     ratio = np.divide(squares, variances, out=np.full(squares.shape, np.inf), where=variances > 0)
-    total: Array = np.sum(np.where(squares == 0, 0.0, ratio), axis=0)
+    total: Array = np.sum(np.where(squares == 0, 0.0, ratio), axis=-2)
     return total
 
 
 def _inverse_forms(covariance: Array, sides: Array) -> Array:
-    """Diagonal of sides' covariance^{-1} sides, rounded up; infinite where the covariance is singular or nearly so.
+    """Diagonals of sides' covariance^{-1} sides, (..., s), rounded up; infinite where the covariance is nearly singular.
 
     Coordinates may differ by hundreds of decades (a^K underflows long before the noise does), so they are scaled to
     unit variance first; what is left is as well conditioned as the correlations. A Cholesky solve then errs by at
-    most about p eps / (smallest pivot) relative.
+    most about k eps / (smallest pivot) relative.
     """
-    spread = np.sqrt(np.diag(covariance))
+    rank = covariance.shape[-1]
+    spread = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
     alive = spread > 0
-    forms: Array = np.where(np.any(sides[~alive] != 0, axis=0), np.inf, 0.0)
-    scaled = covariance[np.ix_(alive, alive)] / np.outer(spread[alive], spread[alive])
+    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=alive)
+    scaled = covariance * (inverse[..., :, None] * inverse[..., None, :])
+    scaled[..., np.arange(rank), np.arange(rank)] = 1.0  # a coordinate without variance stands by itself
+    used = np.any(sides != 0, axis=-2)
+    forms = np.where(np.any((sides != 0) & ~alive[..., None], axis=-2), np.inf, 0.0)
+    factor = _cholesky(scaled)
+    pivot = np.min(np.diagonal(factor, axis1=-2, axis2=-1), axis=-1) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(pivot > 0, 8 * rank * np.finfo(float).eps / pivot, np.inf)
+    good = error <= 1e-3
+    factor = np.where(good[..., None, None], factor, np.eye(rank))
+    whitened = np.linalg.solve(factor, inverse[..., None] * sides)
+    forms = forms + np.sum(whitened**2, axis=-2) * (1 + np.where(good, error, 0.0))[..., None]
+    return np.where(good[..., None], forms, np.where(used, np.inf, 0.0))
+
+
+def _cholesky(matrices: Array) -> Array:
+    """Cholesky factors, zero where there is none."""
     try:
-        factor = np.linalg.cholesky(scaled)
+        return np.linalg.cholesky(matrices)
     except np.linalg.LinAlgError:
-        return np.where(np.any(sides != 0, axis=0), np.inf, 0.0)
-    pivot = float(np.min(np.diag(factor), initial=1.0)) ** 2
-    error = 8 * len(scaled) * np.finfo(float).eps / pivot
-    if error > 1e-3:
-        return np.where(np.any(sides != 0, axis=0), np.inf, 0.0)
-    whitened = solve_triangular(factor, sides[alive] / spread[alive, None], lower=True, check_finite=False)
-    forms += np.sum(whitened**2, axis=0) * (1 + error)
-    return forms
+        if matrices.ndim == 2:
+            return np.zeros_like(matrices)
+        return np.stack([_cholesky(matrix) for matrix in matrices])
