@@ -652,3 +652,34 @@ def test_distances_are_not_negative_where_slopes_nearly_tie():
         slopes = np.sort(1.0 + rng.random(300) * 10.0 ** rng.uniform(-13.0, -9.0))[::-1]
         plan = optimal_shifts(slopes * noise**2, noise, 1.0)
         assert np.all(plan.distances >= 0.0)
+
+
+@given(seed=st.integers(0, 2**32 - 1), many=st.integers(1, 12), steps=st.integers(1, 40), kind=st.integers(0, 3))
+def test_many_chains_at_once_are_each_chain_by_itself(seed: int, many: int, steps: int, kind: int) -> None:
+    rng = np.random.default_rng(seed)
+    s = rng.uniform(0, 1, (many, steps)) * (rng.random((many, steps)) < rng.choice([0.3, 1.0]))
+    s *= np.exp(rng.normal(0, 3, (many, 1)))
+    noise = rng.uniform(0, 1, (many, steps)) * (rng.random((many, steps)) < rng.choice([0.7, 1.0]))
+    c = rng.uniform(0, 1.2, (many, 1)) if kind else rng.uniform(0.8, 1, (many, steps))
+    if kind == 3:
+        c = np.where(rng.random((many, steps)) < 0.1, 0.0, c)
+    mu = interpolation.optimal_mu(s, noise, c)
+    c = np.broadcast_to(c, s.shape)
+    for k in range(many):
+        one = interpolation.optimal_shifts(s[k], noise[k], c[k]).mu
+        assert mu[k] == one or mu[k] == pytest.approx(one, rel=1e-13)
+
+
+def test_readings_broadcast() -> None:
+    rng = np.random.default_rng(0)
+    s, c, noise = rng.uniform(0, 1, (5, 7)), rng.uniform(0.5, 1, 5), rng.uniform(0.1, 1, 5)
+    first = interpolation.unlearning_only(sensitivity=s, contraction=c, unlearn_steps=3, unlearn_noise=noise)
+    second = interpolation.whole_horizon(
+        sensitivity=s, contraction=c, unlearn_steps=3, learn_noise=0.2, unlearn_noise=noise
+    )
+    for k in range(5):
+        known = {"sensitivity": s[k], "contraction": c[k], "unlearn_steps": 3, "unlearn_noise": noise[k]}
+        assert first[k] == pytest.approx(interpolation.unlearning_only(**known), rel=1e-14)
+        assert second[k] == pytest.approx(interpolation.whole_horizon(learn_noise=0.2, **known), rel=1e-14)
+    with pytest.raises(ValueError, match="need at least one step"):
+        interpolation.optimal_mu(1.0, 1.0, 1.0)

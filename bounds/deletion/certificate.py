@@ -14,7 +14,7 @@ import linear
 
 from .facts import FIRST_RANK, DeletionFacts
 from .methods import Best, Builder, Coupling, DirectionAware, Hull, Method, UnlearningOnly, WholeHorizon
-from .solve import smallest
+from .solve import inverse_of
 
 Array = NDArray[np.float64]
 
@@ -31,8 +31,6 @@ CHUNK = 128
 # P2 is never below the hull, so it cannot improve the best.
 # The cheapest to evaluate and usually the smallest first.
 _BEST_OF = ("coupling", "unlearning_only", "hull", "direction_aware")
-
-_LARGEST_EPSILON = 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,22 +157,21 @@ def _holds(bound: Method, epsilon: Any, log_delta: float) -> Any:
 
 def _epsilon(bound: Method, shape: tuple[int, ...], target: float) -> Array:
     """The smallest epsilon with a log delta of at most `target`, elementwise; inf if there is none."""
+    found: Array = np.maximum(
+        _one_sided_epsilon(bound, shape, target, "forward"), _one_sided_epsilon(bound, shape, target, "reverse")
+    )
+    return found
 
-    def excess(epsilon: Array) -> Array:
-        return np.asarray(_log_delta(bound, epsilon if shape else float(epsilon))) - target
 
-    hopeless = np.broadcast_to(np.asarray(bound.floor) >= target, shape)
-    zero = hopeless | (excess(np.zeros(shape)) <= 0)
-    low, high = np.zeros(shape), np.where(zero, 0.0, 1.0)
-    while np.any(open_ := ~zero & (high <= _LARGEST_EPSILON)):
-        over = open_ & (excess(np.minimum(high, _LARGEST_EPSILON)) > 0)
-        if not np.any(over):
-            break
-        low, high = np.where(over, high, low), np.where(over, 2.0 * high, high)
-    beyond = high > _LARGEST_EPSILON
-    low = np.where(beyond, high, low)
-    found = smallest(excess, low, high, relative=1e-8, absolute=1e-12)
-    return np.where(hopeless | beyond, np.inf, found)
+def _one_sided_epsilon(bound: Method, shape: tuple[int, ...], target: float, side: str) -> Array:
+    if isinstance(bound, Best):
+        found = [_one_sided_epsilon(method, shape, target, side) for method in bound.methods]
+        return np.minimum.reduce(found)
+    inverse = getattr(bound, f"{side}_epsilon", None)
+    if inverse is not None:
+        return np.asarray(inverse(target), dtype=np.float64)
+    value = getattr(bound, side)
+    return inverse_of(lambda epsilon: np.asarray(value(epsilon if shape else float(epsilon))), shape, target)
 
 
 def build_bound(facts: DeletionFacts, delta_s: float, method: str) -> tuple[float, Method]:

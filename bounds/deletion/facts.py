@@ -37,7 +37,9 @@ _KEPT = (
     "unit_gap_law",
     "sensitivities",
 )
-_COVARIANCES_AT_ONCE = 16
+_COVARIANCES_AT_ONCE = 8
+_TINY = 1e-150
+_DEAR = ("full_row", "unit_gap_law")  # not made before a method asks for it
 _BULKY = ("powers", "learn_variance")
 
 
@@ -60,7 +62,7 @@ class Residuals:
 
 @dataclass(frozen=True)
 class DeletionFacts:
-    """One deletion, or many, in numbers.
+    """One deletion, or many, in numbers (of one, numbers without axes may be plain ones).
 
     contraction (...): one factor serving the learning and the reference map; learned, reference: the row's residuals
     along the D-chain and along the chain without the row; factors (..., k) and row (..., k): a and V'x; full_factors
@@ -72,17 +74,17 @@ class DeletionFacts:
     learn_steps: int
     unlearn_steps: int
     learn_noise: float
-    unlearn_noise: float | Array
+    unlearn_noise: Any
     outputs: int
-    row_norm: Array
-    contraction: Array
+    row_norm: Any
+    contraction: Any
     learned: Residuals
     reference: Residuals
     factors: Array
     row: Array
     full_factors: Array
     overlap: Array
-    missed: float | Array = 0.0
+    missed: Any = 0.0
 
     @classmethod
     def of(cls, problem: linear.RidgeProblem, schedule: linear.Schedule, index: int) -> DeletionFacts:
@@ -143,7 +145,7 @@ class DeletionFacts:
     def __getitem__(self, which: Any) -> DeletionFacts:
         """The facts of some of many deletions, by anything that indexes the leading axis; of one by its number."""
         count = self.shape[0]
-        changed = {}
+        changed: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Residuals) or (isinstance(value, np.ndarray) and value.shape[:1] == (count,)):
@@ -160,8 +162,8 @@ class DeletionFacts:
             unlearn_noise = np.broadcast_to(np.asarray(unlearn_noise, dtype=np.float64), self.shape)
         changed = replace(self, unlearn_noise=unlearn_noise)
         for name in _KEPT:
-            if name in self.__dict__:
-                changed.__dict__[name] = self.__dict__[name]
+            if name in self.__dict__ or name not in _DEAR:
+                changed.__dict__[name] = getattr(self, name)
         return changed
 
     def without_bulk(self) -> DeletionFacts:
@@ -192,20 +194,21 @@ class DeletionFacts:
         """Whether any residual that enters a sensitivity is random."""
         return self.learn_noise > 0 and self.learn_steps > 1
 
-    @property
-    def unlearn_variance_added(self) -> Array:
-        """Variance that the unlearning noise leaves along each factor, (..., k)."""
-        return np.asarray(self.unlearn_noise)[..., None] ** 2 * self.unlearn_variance
+    @cached_property
+    def unlearning_seen(self) -> Array:
+        """Variance that the unlearning noise leaves along each factor as seen before unlearning, (..., k).
+
+        That is divided by decay^2, and infinite where unlearning wipes out what was there before.
+        """
+        noise = np.asarray(self.unlearn_noise)[..., None]
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            seen = (noise / self.decay) ** 2 * self.unlearn_variance
+        return np.where(noise > 0, seen, 0.0)
 
     @cached_property
     def powers(self) -> Array:
         """a_j^n, shape (..., k, max(T, K) + 1)."""
-        most = max(self.learn_steps, self.unlearn_steps)
-        steps = np.empty((*self.factors.shape, most + 1))
-        steps[..., 0] = 1.0
-        steps[..., 1:] = self.factors[..., None]
-        found: Array = np.cumprod(steps, axis=-1, out=steps)
-        return found
+        return _powers(self.factors, max(self.learn_steps, self.unlearn_steps) + 1)
 
     @cached_property
     def learn_variance(self) -> Array:
@@ -223,7 +226,8 @@ class DeletionFacts:
     @cached_property
     def decay(self) -> Array:
         """a_j^K, shape (..., k): what the unlearning phase leaves of a gap."""
-        return self.powers[..., self.unlearn_steps].copy()
+        found: Array = self.factors**self.unlearn_steps
+        return found
 
     @property
     def arrivals(self) -> Array:
@@ -240,7 +244,7 @@ class DeletionFacts:
     def reference_variance(self) -> Array:
         """Diagonal of the reference law's covariance, shape (..., k)."""
         learned = self.learn_noise**2 * self.decay**2 * self.learn_variance[..., -1]
-        return learned + self.unlearn_variance_added
+        return learned + np.asarray(self.unlearn_noise)[..., None] ** 2 * self.unlearn_variance
 
     @cached_property
     def full_row(self) -> Array:
@@ -290,11 +294,7 @@ def _residual_covariance(weights: Array, factors: Array, steps: int) -> Array:
     grow, so that what cancels is at most as long as what is left, give or take a factor T.
     """
     count = 2 * steps - 1
-    lags = np.empty((len(factors), factors.shape[1], count))
-    lags[..., 0] = 1.0
-    lags[..., 1:] = factors[..., None]
-    np.cumprod(lags, axis=-1, out=lags)
-    line = (weights[:, None, :] @ lags)[:, 0, :]
+    line = (weights[:, None, :] @ _powers(factors, count))[:, 0, :]
     total = np.zeros((len(line), count + 2))  # at n: the sum of lag(n), lag(n+2), ..., or of ..., lag(n-4), lag(n-2)
     falling = bool(np.all(np.abs(factors) <= 1.0))
     for parity in (0, 1):
@@ -308,6 +308,16 @@ def _residual_covariance(weights: Array, factors: Array, steps: int) -> Array:
     toeplitz, hankel = view(near, steps, axis=1)[:, ::-1], view(total[:, :count], steps, axis=1)
     difference: Array = toeplitz - hankel if falling else hankel - toeplitz
     return difference
+
+
+def _powers(factors: Array, count: int) -> Array:
+    """factors^n for n < count along a new last axis; what is beyond any use is zero, as subnormal numbers are slow."""
+    steps = np.empty((*factors.shape, count))
+    steps[..., 0] = 1.0
+    steps[..., 1:] = np.where(np.abs(factors) < _TINY, 0.0, factors)[..., None]
+    np.cumprod(steps, axis=-1, out=steps)
+    steps[np.abs(steps) < _TINY] = 0.0
+    return steps
 
 
 def _missed(space: KrylovCoordinates, schedule: linear.Schedule) -> Array:

@@ -31,6 +31,7 @@ Base = Literal["learned", "reference"]
 
 # Rounding of the few float operations behind a mu or a delta, many times over; it only ever enlarges a promise.
 _UP = 1 + 1e-12
+_ROUNDS = 20  # of sizing the tail in V1 for the epsilon found last
 _TAILS_PER_OCTAVE = 4  # of epsilon, in variant V1 of many deletions at epsilons of their own
 
 
@@ -39,8 +40,9 @@ class Method(Protocol):
 
     mu (...): nan where there is no single parameter; floor (...): the bounds never fall below it, whatever epsilon.
     forward, reverse: (...) at one epsilon for all, or at one for each, (...). For facts of one deletion numbers will do.
-    A method is made by a builder `(facts, log_delta_s) -> Method`, which `METHODS` knows by name; one written for single
-    deletions serves many through `each`.
+    A method is made by a builder `(facts, log_delta_s) -> Method`, which `certificate` knows by name; one written for
+    single deletions serves many through `each`. A method may offer its own inverses, `forward_epsilon(log_delta)` and
+    `reverse_epsilon(log_delta)`; others are inverted by `solve.inverse`.
     """
 
     @property
@@ -149,7 +151,11 @@ class UnlearningOnly:
         kept = math.log1p(-math.exp(self.log_delta_s))
         return log_add(kept + gaussian_dp.log_delta(self.mu, epsilon), self.log_delta_s)
 
-    reverse = forward
+    def forward_epsilon(self, log_delta: float) -> Any:
+        kept = math.log1p(-math.exp(self.log_delta_s))
+        return gaussian_dp.epsilon_from_log_delta(self.mu, min(_left(log_delta, self.log_delta_s) - kept, 0.0))
+
+    reverse, reverse_epsilon = forward, forward_epsilon
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +189,9 @@ class Clipped:
     def forward(self, epsilon: Any) -> Any:
         return log_add(gaussian_dp.log_delta(self.forward_mu, epsilon), self.log_delta_s)
 
+    def forward_epsilon(self, log_delta: float) -> Any:
+        return gaussian_dp.epsilon_from_log_delta(self.forward_mu, _left(log_delta, self.log_delta_s))
+
     def from_reference(self, epsilon: Any) -> Any:
         """Variant V2 of the reverse direction."""
         return log_add(gaussian_dp.log_delta(self.reverse_mu, epsilon), self.log_delta_s)
@@ -195,17 +204,34 @@ class Clipped:
         """
         if self.log_delta_s == -math.inf:
             return self.forward(epsilon)
+        return log_add(gaussian_dp.log_delta(self._sized_for(epsilon), epsilon), self.log_delta_s)
+
+    def _sized_for(self, epsilon: Any) -> Any:
+        """mu of the clipped learning chain with tail delta_s e^-epsilon; infinite where V1 is of no use anyway."""
         if np.ndim(epsilon) == 0:
-            mu = self.parameter("learned", self.log_delta_s - max(float(epsilon), 0.0))
-            return log_add(gaussian_dp.log_delta(mu, epsilon), self.log_delta_s)
+            return self.parameter("learned", self.log_delta_s - max(float(epsilon), 0.0))
         found = np.full(np.shape(epsilon), np.inf)
         octaves = _TAILS_PER_OCTAVE * np.log2(np.maximum(epsilon, 1e-6))
-        sized_for = 2.0 ** (np.ceil(octaves) / _TAILS_PER_OCTAVE) * (1 + 1e-12)
-        contested = self.reverse_mu > self.forward_mu
-        for size in np.unique(sized_for[contested]).tolist():
-            at = np.flatnonzero(contested & (sized_for == size))
-            mu = type(self)(self.facts[at], self.log_delta_s).parameter("learned", self.log_delta_s - size)
-            found[at] = log_add(gaussian_dp.log_delta(mu, epsilon[at]), self.log_delta_s)
+        sizes = 2.0 ** (np.ceil(octaves) / _TAILS_PER_OCTAVE) * (1 + 1e-12)
+        contested = (self.reverse_mu > self.forward_mu) & np.isfinite(epsilon)
+        for size in np.unique(sizes[contested]).tolist():
+            at = np.flatnonzero(contested & (sizes == size))
+            found[at] = type(self)(self.facts[at], self.log_delta_s).parameter("learned", self.log_delta_s - size)
+        return found
+
+    def reverse_epsilon(self, log_delta: float) -> Any:
+        left = _left(log_delta, self.log_delta_s)
+        found = gaussian_dp.epsilon_from_log_delta(self.reverse_mu, left)
+        if self.log_delta_s == -math.inf:
+            return np.minimum(found, self.forward_epsilon(log_delta))
+        # A tail sized for some epsilon serves all below it: every round is valid and none is above the one before.
+        for _ in range(_ROUNDS if np.ndim(found) == 0 else 1):
+            if not np.any((self.reverse_mu > self.forward_mu) & np.isfinite(found)):
+                break
+            better = gaussian_dp.epsilon_from_log_delta(self._sized_for(found), left)
+            if not np.any(better < found * (1 - 1e-10)):
+                break
+            found = np.minimum(found, better)
         return found
 
     def reverse(self, epsilon: Any) -> Any:
@@ -273,36 +299,33 @@ class DirectionAware(Clipped):
     @cached_property
     def _reference_side(self) -> tuple[Array, Array]:
         """(mean term, |V_k^{-1/2} R_k x| for k = 0..T-1) with controls through the reference maps (diagonal)."""
+        # Gaps and variances as they were before the unlearning steps: a^K would be common to both, and may underflow.
         facts = self.facts
-        gap = facts.decay[..., None] * facts.mean_gap
-        mean = np.sqrt(np.sum(_ratio_sum(gap**2, facts.reference_variance[..., None]), axis=-1))
-        remaining = facts.learn_variance[..., :0:-1]
-        variance = (facts.learn_noise * facts.decay[..., None]) ** 2 * remaining
-        variance += facts.unlearn_variance_added[..., None]
-        arrived = facts.decay[..., None] * facts.arrivals
-        return mean, np.sqrt(_ratio_sum(arrived**2, variance))
+        added = facts.unlearning_seen[..., None]
+        variance = facts.learn_noise**2 * facts.learn_variance[..., :0:-1] + added
+        gap = _ratio_sum(facts.mean_gap**2, facts.learn_noise**2 * facts.learn_variance[..., -1:] + added)
+        return np.sqrt(np.sum(gap, axis=-1)), np.sqrt(_ratio_sum(facts.arrivals**2, variance))
 
     @cached_property
     def _learning_side(self) -> tuple[Array, Array]:
         """The same with base X' and controls through the learning maps, which do not commute with the reference's."""
         facts = self.facts
-        learn = facts.learn_steps
-        carried = facts.decay[..., None] * facts.overlap
-        unlearned = facts.unlearn_variance_added[..., None] * np.eye(facts.rank)
+        learn, overlap = facts.learn_steps, facts.overlap
         norms = np.empty((*facts.shape, learn))
         mean = np.full(facts.shape, np.inf)
         power, total = np.ones(facts.full_factors.shape), np.zeros(facts.full_factors.shape)
         for k in range(learn - 1, -1, -1):
             total = total + power**2
-            covariance = facts.learn_noise**2 * (carried * total[..., None, :]) @ np.swapaxes(carried, -1, -2)
-            sides = carried @ (facts.full_row * power)[..., None]
+            covariance = (overlap * (facts.learn_noise**2 * total[..., None, :])) @ np.swapaxes(overlap, -1, -2)
+            sides = overlap @ (facts.full_row * power)[..., None]
             if k == 0:
-                sides = np.concatenate([sides, facts.decay[..., None] * facts.mean_gap], axis=-1)
-            squares = _inverse_forms(covariance + unlearned, sides)
+                sides = np.concatenate([sides, facts.mean_gap], axis=-1)
+            squares = _inverse_forms(covariance, facts.unlearning_seen, sides)
             norms[..., k] = np.sqrt(squares[..., 0])
             if k == 0:
                 mean = np.sqrt(np.sum(squares[..., 1:], axis=-1))
             power = power * facts.full_factors
+            power[np.abs(power) < 1e-150] = 0.0  # subnormal numbers are slow
         return mean, norms
 
 
@@ -341,7 +364,19 @@ class Coupling:
             raised = value + (1e-11 + 8 * np.asarray(facts.missed)) * (1 + np.abs(value))
         return np.where(noise > 0, np.where(np.isinf(value), value, raised), 0.0)[()]
 
-    reverse = forward
+    def forward_epsilon(self, log_delta: float) -> Any:
+        facts, law = self.facts, self.facts.unit_gap_law
+        noise = np.asarray(facts.unlearn_noise)
+        if law is None:
+            return np.full(facts.shape, np.inf)[()]
+        raise_by = 1e-11 + 8 * np.asarray(facts.missed)
+        target = (log_delta - raise_by) / (1 - raise_by) * (1 + 1e-15)
+        scale = np.where(noise > 0, noise, 1.0)[..., None] ** -2.0
+        shift_squared, variances = law
+        found = coupling.epsilon_for(shift_squared * (scale * _UP), variances * scale, facts.outputs, target)
+        return np.where(noise > 0, found, np.inf)[()]
+
+    reverse, reverse_epsilon = forward, forward_epsilon
 
 
 @dataclass(frozen=True, eq=False)
@@ -384,6 +419,15 @@ class Best:
         return best
 
 
+def _left(log_delta: float, log_delta_s: float) -> float:
+    """log(delta - delta_s), rounded down by what `log_add` rounds up; -inf where nothing is left."""
+    if log_delta_s >= log_delta:
+        return -math.inf
+    left = log_delta + math.log(-math.expm1(log_delta_s - log_delta)) if log_delta_s > -math.inf else log_delta
+    # d log(delta - delta_s) = delta / (delta - delta_s) times d log delta.
+    return left - 2e-15 * (1 + abs(log_delta)) * max(1.0, math.exp(log_delta - left))
+
+
 def _least(values: Any) -> Any:
     found = None
     for value in values:
@@ -413,15 +457,15 @@ def _ratio_sum(squares: Array, variances: Array) -> Array:
     return total
 
 
-def _inverse_forms(covariance: Array, sides: Array) -> Array:
-    """Diagonals of sides' covariance^{-1} sides, (..., s), rounded up; infinite where the covariance is nearly singular.
+def _inverse_forms(covariance: Array, added: Array, sides: Array) -> Array:
+    """Diagonals of sides' (covariance + diag(added))^{-1} sides, (..., s), rounded up; infinite where it is nearly singular.
 
-    Coordinates may differ by hundreds of decades (a^K underflows long before the noise does), so they are scaled to
-    unit variance first; what is left is as well conditioned as the correlations. A Cholesky solve then errs by at
-    most about k eps / (smallest pivot) relative.
+    What is added may be infinite, and differ by hundreds of decades between coordinates, so they are scaled to unit
+    variance first; what is left is as well conditioned as the correlations. A Cholesky solve then errs by at most about
+    k eps / (smallest pivot) relative.
     """
     rank = covariance.shape[-1]
-    spread = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+    spread = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1) + added)
     alive = spread > 0
     inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=alive)
     scaled = covariance * (inverse[..., :, None] * inverse[..., None, :])
@@ -442,7 +486,8 @@ def _inverse_forms(covariance: Array, sides: Array) -> Array:
 def _cholesky(matrices: Array) -> Array:
     """Cholesky factors, zero where there is none."""
     try:
-        return np.linalg.cholesky(matrices)
+        factors: Array = np.asarray(np.linalg.cholesky(matrices), dtype=np.float64)
+        return factors
     except np.linalg.LinAlgError:
         if matrices.ndim == 2:
             return np.zeros_like(matrices)

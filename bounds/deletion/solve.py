@@ -11,7 +11,28 @@ Array = NDArray[np.float64]
 Excess = Callable[[Array], Array]  # what is promised less the target, elementwise; not increasing
 
 _ITERATIONS = 200
+_LARGEST_EPSILON = 1e12
 _CUT = 1e3  # an excess beyond this says no more than its sign
+
+
+def inverse_of(log_delta: Excess, shape: tuple[int, ...], target: float) -> Array:
+    """The smallest epsilons >= 0 with log_delta(epsilon) <= target, to 1e-8 relative; inf beyond 1e12."""
+
+    def excess(epsilon: Array) -> Array:
+        return log_delta(epsilon) - target
+
+    met = excess(np.zeros(shape)) <= 0
+    low, high = np.zeros(shape), np.where(met, 0.0, 1.0)
+    while True:
+        over = ~met & (high <= _LARGEST_EPSILON)
+        if np.any(over):
+            over &= excess(high) > 0
+        if not np.any(over):
+            break
+        low, high = np.where(over, high, low), np.where(over, 2.0 * high, high)
+    beyond = high > _LARGEST_EPSILON
+    found = smallest(excess, np.where(beyond, high, low), high, relative=1e-8, absolute=1e-12)
+    return np.where(beyond, np.inf, found)
 
 
 def smallest(excess: Excess, low: Array, high: Array, *, relative: float, absolute: float = 0.0) -> Array:
