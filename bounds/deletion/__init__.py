@@ -1,6 +1,6 @@
 """Certificates of deletions from ridge, and the noise they need: the theory modules applied to `linear`."""
 
-from .calibrate import SHARES, calibrate
+from .calibrate import SHARES, calibrate, calibrate_all
 from .certificate import METHODS, Certificate, Certificates, certify, certify_all, certify_each
 from .requests import REQUEST_METHODS, calibrate_requests, certify_requests, certify_requests_each
 
@@ -11,6 +11,7 @@ __all__ = [
     "Certificate",
     "Certificates",
     "calibrate",
+    "calibrate_all",
     "calibrate_requests",
     "certify",
     "certify_all",

@@ -1,16 +1,27 @@
-"""`calibrate`: the unlearning noise a deletion needs, never below what its certificate asks for."""
+"""`calibrate` and `calibrate_all`: the unlearning noise a deletion needs, never below what its certificate asks for."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 import linear
 
-from .certificate import build
+from .certificate import CHUNK, METHODS, build_bound, gathered, holds, positions
 from .facts import DeletionFacts
+from .solve import smallest
+
+Array = NDArray[np.float64]
 
 # Shares of delta tried for the sensitivity event. Any share fixed by the data is allowed; the best is kept.
 SHARES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9)
+
+_ACCURACY = 1e-9  # of a noise, relative
+_LARGEST, _SMALLEST = 1e30, 1e-300  # noises
 
 
 def calibrate(
@@ -24,10 +35,31 @@ def calibrate(
 ) -> float:
     """Injected unlearning noise (standard deviation per step) that certifies (epsilon, delta) for deleting `index`.
 
-    The schedule's own unlearn_noise is ignored. The result is the upper end of a bisection to 1e-9 relative, at which
+    The schedule's own unlearn_noise is ignored. The result is the upper end of a search to 1e-9 relative, at which
     the certificate was evaluated and holds; 0.0 where the learning noise alone suffices. delta_s is chosen among
     fixed shares of delta. Raises ValueError for epsilon < 0, delta outside (0, 1), no unlearning step, or a target
     that no noise reaches.
+    """
+    noise = calibrate_all(problem, schedule, [index], epsilon=epsilon, delta=delta, method=method)
+    if math.isinf(noise[0]):
+        raise ValueError(f"epsilon = {epsilon!r}, delta = {delta!r}: no unlearning noise certifies this target")
+    return float(noise[0])
+
+
+def calibrate_all(
+    problem: linear.RidgeProblem,
+    schedule: linear.Schedule,
+    indices: Any = None,
+    *,
+    epsilon: float,
+    delta: float,
+    method: str = "best",
+    chunk: int = CHUNK,
+    progress: Callable[[int, int], None] | None = None,
+) -> Array:
+    """`calibrate` for many deletions, each by itself, of the rows `indices` (default: all): noises (m,).
+
+    inf where no noise certifies the target. progress(done, total) is called after every `chunk` of deletions.
     """
     if not (math.isfinite(epsilon) and epsilon >= 0):
         raise ValueError(f"epsilon = {epsilon!r}: must be finite and not negative")
@@ -35,45 +67,85 @@ def calibrate(
         raise ValueError(f"delta = {delta!r}: must lie strictly between 0 and 1")
     if schedule.unlearn_steps == 0:
         raise ValueError("unlearn_steps = 0: without an unlearning step there is no noise to calibrate")
-    facts = DeletionFacts.of(problem, schedule, index)
+    if method not in METHODS:
+        raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
+    chosen = positions(problem, indices)
+    found = np.empty(len(chosen))
+    done = 0
+    for where, facts in gathered(problem, schedule, chosen, chunk):
+        found[where] = smallest_noises(facts, float(epsilon), float(delta), method)
+        done += len(where)
+        if progress is not None:
+            progress(done, len(chosen))
+    return found
+
+
+def smallest_noises(facts: DeletionFacts, epsilon: float, delta: float, method: str) -> Array:
+    """The smallest certified noise of each of many deletions, (m,), over all shares of delta; inf where there is none."""
     shares = SHARES if facts.random_steps and method != "coupling" else (0.5,)
-    best = math.inf
+    target = math.log(delta)
+    # The coupling certificate is cheap and usually the best: with its noise known, the dear ones need only be asked
+    # whether they do with less.
+    known = np.full(facts.shape, np.inf)
+    if method == "best":
+        known = smallest_noises(facts, epsilon, delta, "coupling")
+    left = np.flatnonzero(known > 0)
+    if not left.size:
+        return known
+    silent = facts[left].with_unlearn_noise(0.0)
     for share in shares:
-        best = _smallest_noise(facts, epsilon, math.log(delta), share * delta, method, best)
-    if math.isinf(best):
-        raise ValueError(f"epsilon = {epsilon!r}, delta = {delta!r}: no unlearning noise certifies this target")
-    return best
+        known[left[_certified(silent, epsilon, target, share * delta, method)]] = 0.0
+    less = known * (1 - _ACCURACY)
+    for share in shares:
+        if not np.any(known > 0):
+            break
+        left = np.flatnonzero(known > 0)
+        high = np.where(np.isfinite(known), less, 0.0)[left]
+        some = facts[left].with_unlearn_noise(high)
+        fresh = np.isinf(known[left])
+        beaten = np.flatnonzero(fresh | (_certified(some, epsilon, target, share * delta, method) & ~fresh))
+        if beaten.size:
+            at = left[beaten]
+            known[at] = _search(facts[at], epsilon, target, share * delta, method, known[at])
+            less = known * (1 - _ACCURACY)
+    return known
 
 
-def _smallest_noise(
-    facts: DeletionFacts, epsilon: float, log_delta: float, delta_s: float, method: str, known: float
-) -> float:
-    """The smallest certified noise for this delta_s, or `known` where this delta_s cannot beat it."""
+def _certified(facts: DeletionFacts, epsilon: float, target: float, delta_s: float, method: str) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.broadcast_to(
+        holds(build_bound(facts, delta_s, method)[1], epsilon, target), facts.shape
+    )
+    return found
 
-    def certified(noise: float) -> bool:
-        return build(facts.with_unlearn_noise(noise), delta_s, method).holds(epsilon, log_delta)
 
-    if certified(0.0):
-        return 0.0
-    if math.isfinite(known):
-        high = known * (1 - 1e-9)
-        if not certified(high):
-            return known
-    else:
-        high = max(facts.learn_noise, facts.step_size * facts.row_norm, 1e-12)
-        while not certified(high):
-            high *= 4
-            if high > 1e30:
-                return math.inf
-    low = high / 4
-    while certified(low):
-        low, high = low / 4, low
-        if high < 1e-300:
-            return high
-    while high > low * (1 + 1e-9):
-        middle = math.sqrt(low * high)
-        if certified(middle):
-            high = middle
-        else:
-            low = middle
-    return high
+def _search(facts: DeletionFacts, epsilon: float, target: float, delta_s: float, method: str, known: Array) -> Array:
+    """The smallest certified noise for this delta_s, below `known` where that is finite; inf where there is none."""
+
+    def excess(log_noise: Array) -> Array:
+        bound = build_bound(facts.with_unlearn_noise(np.exp(log_noise)), delta_s, method)[1]
+        forward = bound.forward(epsilon) - target
+        # Where one direction fails everywhere the other one need not be asked.
+        return forward if np.all(forward > 0) else np.maximum(forward, bound.reverse(epsilon) - target)
+
+    scale = np.maximum(np.maximum(facts.learn_noise, facts.step_size * facts.row_norm), 1e-12)
+    high = np.log(np.where(np.isfinite(known), known * (1 - _ACCURACY), scale))
+    failed = excess(high) > 0
+    low = np.where(failed, high, -np.inf)
+    hopeless = np.zeros(facts.shape, dtype=bool)
+    while np.any(failed):
+        low, high = np.where(failed, high, low), np.where(failed, high + math.log(4.0), high)
+        hopeless |= failed & (high > math.log(_LARGEST))
+        failed &= ~hopeless
+        if np.any(failed):
+            failed &= excess(np.where(failed, high, low)) > 0
+    down = np.isneginf(low) & ~hopeless
+    step = math.log(4.0)
+    while np.any(down):
+        lower = np.where(down, high - step, high)
+        above = excess(lower) > 0
+        low = np.where(down & above, lower, low)
+        high = np.where(down & ~above, lower, high)
+        down &= ~above & (high > math.log(_SMALLEST))
+    low = np.where(np.isneginf(low) | hopeless, high, low)
+    found = smallest(excess, low, high, relative=0.0, absolute=_ACCURACY)
+    return np.where(hopeless, np.inf, np.exp(found))

@@ -61,7 +61,7 @@ class Certificate:
 
     def holds(self, epsilon: float, log_delta: float) -> bool:
         """Whether log_delta(epsilon) <= log_delta, without finding out by how much."""
-        return bool(_holds(self.bound, epsilon, log_delta))
+        return bool(holds(self.bound, epsilon, log_delta))
 
     def log_delta(self, epsilon: float) -> float:
         """Natural log of the two-sided delta at `epsilon`: the larger of both directions."""
@@ -120,7 +120,7 @@ class Certificates:
 
     def holds(self, epsilon: float, log_delta: float) -> NDArray[np.bool_]:
         """Whether log_delta(epsilon) <= log_delta, without finding out by how much."""
-        return self._gathered(lambda bound, count: _holds(bound, float(epsilon), log_delta)).astype(bool)
+        return self._gathered(lambda bound, count: holds(bound, float(epsilon), log_delta)).astype(bool)
 
     def epsilon(self, delta: float) -> Array:
         """Epsilons >= 0 at which the promised delta is at most `delta`, smallest to 1e-7 relative; inf if none."""
@@ -149,7 +149,8 @@ def _log_delta(bound: Method, epsilon: Any) -> Any:
     return np.minimum(np.maximum(bound.forward(epsilon), bound.reverse(epsilon)), 0.0)
 
 
-def _holds(bound: Method, epsilon: Any, log_delta: float) -> Any:
+def holds(bound: Method, epsilon: Any, log_delta: float) -> Any:
+    """Whether both directions are at most log_delta at `epsilon`, without finding out by how much."""
     if isinstance(bound, Best):
         return bound.certifies(epsilon, log_delta)
     return (bound.forward(epsilon) <= log_delta) & (bound.reverse(epsilon) <= log_delta)
@@ -244,7 +245,7 @@ def certify_all(
     about 4 T + k^2 doubles for each. The formulas are those of `certify` on arrays with one more axis. progress(done,
     total) is called after every chunk, also of what is asked of the result later.
     """
-    chosen = _checked(problem, indices)
+    chosen = positions(problem, indices)
     spent, parts = delta_s, []
     done = 0
     for where, facts in gathered(problem, schedule, chosen, chunk):
@@ -271,7 +272,8 @@ def gathered(
         rank = max(min(ranks, default=rank), FIRST_RANK)
 
 
-def _checked(problem: linear.RidgeProblem, indices: Any) -> NDArray[np.intp]:
+def positions(problem: linear.RidgeProblem, indices: Any) -> NDArray[np.intp]:
+    """`indices` checked, all rows for None."""
     if indices is None:
         return np.arange(problem.n_points)
     chosen = np.asarray(indices)

@@ -38,32 +38,41 @@ def inverse_of(log_delta: Excess, shape: tuple[int, ...], target: float) -> Arra
 def smallest(excess: Excess, low: Array, high: Array, *, relative: float, absolute: float = 0.0) -> Array:
     """Arguments where excess <= 0, at most `relative` of themselves or `absolute` above one where it is positive.
 
-    excess(low) > 0 >= excess(high) must hold on entry; entries with low >= high are left as they are. Secant steps with
-    halved stale ends (Illinois), every third step a bisection. Only arguments at which the excess was evaluated and
-    found not positive are returned.
+    excess(low) > 0 >= excess(high) must hold on entry; entries with low >= high are left as they are. Chandrupatla's
+    method: inverse quadratic interpolation where its three points are in order, else bisection. Only arguments at which
+    the excess was evaluated and found not positive are returned.
     """
     low, high = np.broadcast_arrays(np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64))
-    low, high = low.copy(), high.copy()
-    above, below = _cut(excess(low)), _cut(excess(high))
-    above, below = np.where(low < high, above, 0.0), np.where(low < high, below, 0.0)
-    for step in range(_ITERATIONS):
-        wide = high - low > relative * np.abs(high) + absolute
+    new, old = high.copy(), low.copy()  # the last argument, and the one on the other side of the root
+    at_new, at_old = _cut(excess(new)), _cut(excess(old))
+    before, at_before = old.copy(), at_old.copy()
+    share = np.full(new.shape, 0.5)
+    for _ in range(_ITERATIONS):
+        met = np.where(at_new <= 0, new, old)
+        width = np.abs(old - new)
+        allowed = relative * np.abs(met) + absolute
+        wide = (width > allowed) & (low < high)
         if not np.any(wide):
             break
+        trial = np.where(wide, new + share * (old - new), met)
+        found = _cut(excess(trial))
+        same = (found > 0) == (at_new > 0)
+        before, at_before = (
+            np.where(wide, np.where(same, new, old), before),
+            np.where(wide, np.where(same, at_new, at_old), at_before),
+        )
+        old, at_old = np.where(wide & ~same, new, old), np.where(wide & ~same, at_new, at_old)
+        new, at_new = np.where(wide, trial, new), np.where(wide, found, at_new)
         with np.errstate(divide="ignore", invalid="ignore"):
-            guess = low + (high - low) * (above / (above - below))
-        # Away from the ends by a little, so that the other end moves too once the root is all but met.
-        least = 0.25 * (relative * np.abs(high) + absolute)
-        guess = np.clip(guess, low + least, high - least)
-        middle = 0.5 * (low + high)
-        guess = np.where(np.isfinite(guess) & (step % 3 != 2), guess, middle)
-        guess = np.where(wide, guess, high)
-        found = _cut(excess(guess))
-        over = found > 0
-        low, high = np.where(wide & over, guess, low), np.where(wide & ~over, guess, high)
-        above = np.where(wide, np.where(over, found, 0.5 * above), above)
-        below = np.where(wide, np.where(over, 0.5 * below, found), below)
-    return high
+            place = (new - old) / (before - old)
+            rise = (at_new - at_old) / (at_before - at_old)
+            share = at_new / (at_old - at_new) * (at_before / (at_old - at_before)) + (before - new) / (old - new) * (
+                at_new / (at_before - at_new)
+            ) * (at_old / (at_before - at_old))
+            ordered = (rise**2 < place) & ((1 - rise) ** 2 < 1 - place) & np.isfinite(share)
+            least = np.minimum(0.4 * allowed / np.abs(old - new), 0.5)
+        share = np.clip(np.where(ordered, share, 0.5), least, 1 - least)
+    return np.where(low < high, np.where(at_new <= 0, new, old), high)
 
 
 def _cut(values: Array) -> Array:
