@@ -13,6 +13,7 @@ import linear
 
 from .certificate import CHUNK, METHODS, build_bound, gathered, holds, positions
 from .facts import DeletionFacts
+from .methods import Method
 from .solve import smallest
 
 Array = NDArray[np.float64]
@@ -82,50 +83,49 @@ def calibrate_all(
 
 def smallest_noises(facts: DeletionFacts, epsilon: float, delta: float, method: str) -> Array:
     """The smallest certified noise of each of many deletions, (m,), over all shares of delta; inf where there is none."""
-    shares = SHARES if facts.random_steps and method != "coupling" else (0.5,)
     target = math.log(delta)
-    # The coupling certificate is cheap and usually the best: with its noise known, the dear ones need only be asked
-    # whether they do with less.
+    budgets = [share * delta for share in (SHARES if facts.random_steps and method != "coupling" else (0.5,))]
     known = np.full(facts.shape, np.inf)
-    if method == "best":
-        known = smallest_noises(facts, epsilon, delta, "coupling")
-    left = np.flatnonzero(known > 0)
-    if not left.size:
-        return known
-    silent = facts[left].with_unlearn_noise(0.0)
-    for share in shares:
-        known[left[_certified(silent, epsilon, target, share * delta, method)]] = 0.0
-    less = known * (1 - _ACCURACY)
-    for share in shares:
-        if not np.any(known > 0):
-            break
+    silent = facts.with_unlearn_noise(0.0)
+    for budget in budgets:
         left = np.flatnonzero(known > 0)
-        high = np.where(np.isfinite(known), less, 0.0)[left]
-        some = facts[left].with_unlearn_noise(high)
-        fresh = np.isinf(known[left])
-        beaten = np.flatnonzero(fresh | (_certified(some, epsilon, target, share * delta, method) & ~fresh))
-        if beaten.size:
-            at = left[beaten]
-            known[at] = _search(facts[at], epsilon, target, share * delta, method, known[at])
-            less = known * (1 - _ACCURACY)
+        if left.size:
+            done = holds(build_bound(silent[left], budget, method)[1], epsilon, target)
+            known[left[np.broadcast_to(done, left.shape)]] = 0.0
+    left = np.flatnonzero(known > 0)
+    if left.size:
+        # The coupling certificate is cheap and usually the best: with its noise known, the dear ones need only be
+        # asked whether they do with less.
+        first = "coupling" if method == "best" else method
+        known[left] = _search(facts[left], epsilon, target, budgets[len(budgets) // 2], first, known[left])
+    for _ in budgets:
+        left = np.flatnonzero(known > 0)
+        if not left.size:
+            break
+        less = np.where(np.isfinite(known[left]), known[left] * (1 - _ACCURACY), _LARGEST)
+        some = facts[left].with_unlearn_noise(less)
+        spare = np.array([_excess(build_bound(some, budget, method)[1], epsilon, target) for budget in budgets])
+        best = np.argmin(spare, axis=0)
+        better = np.min(spare, axis=0) <= 0
+        if not better.any():
+            break
+        for choice in np.unique(best[better]).tolist():
+            at = left[better & (best == choice)]
+            known[at] = _search(facts[at], epsilon, target, budgets[choice], method, known[at])
     return known
 
 
-def _certified(facts: DeletionFacts, epsilon: float, target: float, delta_s: float, method: str) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.broadcast_to(
-        holds(build_bound(facts, delta_s, method)[1], epsilon, target), facts.shape
-    )
-    return found
+def _excess(bound: Method, epsilon: float, target: float) -> Array:
+    """What is promised less the target; of one direction alone where that fails everywhere."""
+    forward = bound.forward(epsilon) - target
+    return np.asarray(forward if np.all(forward > 0) else np.maximum(forward, bound.reverse(epsilon) - target))
 
 
 def _search(facts: DeletionFacts, epsilon: float, target: float, delta_s: float, method: str, known: Array) -> Array:
     """The smallest certified noise for this delta_s, below `known` where that is finite; inf where there is none."""
 
     def excess(log_noise: Array) -> Array:
-        bound = build_bound(facts.with_unlearn_noise(np.exp(log_noise)), delta_s, method)[1]
-        forward = bound.forward(epsilon) - target
-        # Where one direction fails everywhere the other one need not be asked.
-        return forward if np.all(forward > 0) else np.maximum(forward, bound.reverse(epsilon) - target)
+        return _excess(build_bound(facts.with_unlearn_noise(np.exp(log_noise)), delta_s, method)[1], epsilon, target)
 
     scale = np.maximum(np.maximum(facts.learn_noise, facts.step_size * facts.row_norm), 1e-12)
     high = np.log(np.where(np.isfinite(known), known * (1 - _ACCURACY), scale))

@@ -286,7 +286,11 @@ class DirectionAware(Clipped):
 
     def parameter(self, base: Base, log_tail: float) -> Any:
         facts = self.facts
-        mean, per_step = self._reference_side if base == "learned" else self._learning_side
+        # They depend on the facts alone, and are shared by all that ask for them.
+        side = f"_{base}_controls"
+        if side not in facts.__dict__:
+            facts.__dict__[side] = self._reference_side() if base == "learned" else self._learning_side()
+        mean, per_step = facts.__dict__[side]
         up = _UP * (1 + 4 * np.asarray(facts.missed))
         if not facts.random_steps:
             return (mean * up)[()]
@@ -296,7 +300,6 @@ class DirectionAware(Clipped):
         spread = np.sum(np.sqrt(variances) * per_step[..., 1:], axis=-1)
         return ((mean + facts.step_size * radius * spread) * up)[()]
 
-    @cached_property
     def _reference_side(self) -> tuple[Array, Array]:
         """(mean term, |V_k^{-1/2} R_k x| for k = 0..T-1) with controls through the reference maps (diagonal)."""
         # Gaps and variances as they were before the unlearning steps: a^K would be common to both, and may underflow.
@@ -306,7 +309,6 @@ class DirectionAware(Clipped):
         gap = _ratio_sum(facts.mean_gap**2, facts.learn_noise**2 * facts.learn_variance[..., -1:] + added)
         return np.sqrt(np.sum(gap, axis=-1)), np.sqrt(_ratio_sum(facts.arrivals**2, variance))
 
-    @cached_property
     def _learning_side(self) -> tuple[Array, Array]:
         """The same with base X' and controls through the learning maps, which do not commute with the reference's."""
         facts = self.facts
