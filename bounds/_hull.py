@@ -111,6 +111,10 @@ def optima(sensitivity: FloatArray, noise_std: FloatArray, contraction: FloatArr
     for k in np.flatnonzero(alone):
         found[k] = optimum(segments(sensitivity[k], noise_std[k], contraction[k]))
     kept = np.flatnonzero(~alone)
+    if kept.size:
+        single, mu = _single_segments(sensitivity[kept], noise_std[kept], contraction[kept])
+        found[kept[single]] = mu[single]
+        kept = kept[~single]
     if not kept.size:
         return found
     p, q, _, starts = _merged(
@@ -134,6 +138,27 @@ def optima(sensitivity: FloatArray, noise_std: FloatArray, contraction: FloatArr
         mu = np.ldexp(mu + _ROUND * lost, s_power[kept] - noise_power[kept])
     found[kept] = np.where(np.isinf(top), np.inf, mu)
     return found
+
+
+def _single_segments(
+    sensitivity: FloatArray, noise_std: FloatArray, contraction: FloatArray
+) -> tuple[NDArray[np.bool_], FloatArray]:
+    """Which chains have one segment beyond rounding, and mu = U_N / sqrt(t_N) rounded up (of use for those alone).
+
+    That is so iff U_k / t_k >= U_N / t_N for all k. Every R_k, U_k and t_k is within 2 N u of the truth.
+    """
+    steps = sensitivity.shape[1]
+    rest = np.ones(sensitivity.shape)
+    rest[:, :-1] = np.cumprod(contraction[:, :0:-1], axis=1)[:, ::-1]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        reached = np.cumsum(rest * sensitivity, axis=1)
+        spread = np.cumsum((rest * noise_std) ** 2, axis=1)
+        slack = 1.0 + 16.0 * steps * _U * _ROUND
+        above = reached[:, :-1] * spread[:, -1:] >= reached[:, -1:] * spread[:, :-1] * slack
+        mu = reached[:, -1] / np.sqrt(spread[:, -1]) * (1.0 + _U * _ROUND * (8.0 * steps + 16.0))
+        normal = (rest.min(axis=1) > 1e-100) & (spread[:, -1] > 1e-200) & (reached[:, -1] > 1e-100)
+        normal &= (spread[:, -1] < 1e100) & (reached[:, -1] < 1e100)
+    return above.all(axis=1) & normal, mu
 
 
 def optimum(hull: Segments) -> float:

@@ -26,13 +26,13 @@ from bounds._checks import FloatArray
 
 ACCURACY = 1e-10  # of the interpolation, relative
 _ULP = 2.0**-52
-_BESSEL = 256 * _ULP  # absolute error of A' from the Riccati equation; the tests measure it
+_BESSEL = 128 * _ULP  # absolute error of A' from the Riccati equation; the tests measure it
 _FAR = 2.0**26  # value of t from which the Bessel functions are not asked
 _LEVELS = 160  # of the continued fraction, where t <= 4 C
 _BLOCK = 1 << 15  # entries looked up at once, so that the temporaries stay in cache
 _DEPTH = 16  # halvings of an octave at most
 _ONE = int(np.array(1.0).view(np.int64))
-MOST_DOF, LEAST_LOG_TAIL = 256, -1e4  # beyond, the table is not offered
+MOST_DOF, LEAST_LOG_TAIL = 128, -1e4  # beyond, the table is not offered
 
 Quantile = Callable[[FloatArray], FloatArray]
 

@@ -84,7 +84,7 @@ def residual_quantiles(mean_norm: ArrayLike, std: ArrayLike, dof: int, *, log_ta
     """`residual_quantile` of many residuals at one tail and one dof, from a table: some 25 nanoseconds each.
 
     Rounded up: never below the quantile, because the quantile is convex in |m| / std with known slopes (see
-    `bounds._quantile_table`), and at most 1e-9 above it, relatively (6e-11 measured). Few arguments, dof > 256, tails
+    `bounds._quantile_table`), and at most 1e-9 above it, relatively (6e-11 measured). Few arguments, dof > 128, tails
     below e^-10000 and tails so near 1 that the table would be too long go to `residual_quantile`.
     """
     mean_norm = _checks.array("mean_norm", mean_norm, "[0, inf)")

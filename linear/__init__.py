@@ -1,5 +1,6 @@
 """What is true: ridge regression under Langevin dynamics, exact Gaussian laws, exact divergences."""
 
+from linear.every_noise import deletion_noises
 from linear.every_point import DeletionEpsilons, DeletionProfile, deletion_epsilons, deletion_profile
 from linear.gaussian_pair import GaussianPair
 from linear.krylov import KrylovCoordinates, krylov_coordinates
@@ -25,6 +26,7 @@ __all__ = [
     "Schedule",
     "batch_deletion_pair",
     "deletion_epsilons",
+    "deletion_noises",
     "deletion_pair",
     "deletion_profile",
     "deletion_residual_moments",

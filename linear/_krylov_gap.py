@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from linear import _powers
 from linear._gap import LARGEST_EXCESS_ERROR, rounding, unresolved
 from linear.krylov import KrylovCoordinates
+from linear.residuals import residual_means
 from linear.ridge import RidgeProblem
 from linear.schedule import Schedule
 from linear.whitened import Whitened
@@ -34,25 +35,48 @@ class Residuals:
     error: Array
     row_norm: Array
 
+    @classmethod
+    def of(cls, problem: RidgeProblem, schedule: Schedule, chosen: NDArray[np.intp]) -> Residuals:
+        """Those of the points `chosen`."""
+        rows, targets = problem.features[chosen], problem.targets[chosen]
+        rotated = rows @ problem.eigenvectors
+        to_go = problem.eigenvectors.T @ (problem.initial - problem.minimiser)
+        size = rows**2 @ problem.minimiser**2 + targets**2 + rotated**2 @ to_go**2
+        unit = rounding(schedule.step_size * problem.eigenvalues, schedule.horizon)
+        means = np.ascontiguousarray(residual_means(problem, schedule, chosen, rotated)[:, ::-1])
+        return cls(
+            means=means,
+            norms=np.sqrt(np.einsum("mtc,mtc->mt", means, means)),
+            error=unit * np.sqrt(size.sum(axis=1)),
+            row_norm=np.linalg.norm(rows, axis=1),
+        )
+
     def rows(self, part: NDArray[np.intp]) -> Residuals:
         """The same of some of the points."""
         return self if len(part) == len(self.error) else Residuals(*(one[part] for one in vars(self).values()))
 
 
 def krylov_gap(
-    problem: RidgeProblem, schedule: Schedule, points: KrylovCoordinates, residuals: Residuals
+    problem: RidgeProblem,
+    schedule: Schedule,
+    points: KrylovCoordinates,
+    residuals: Residuals,
+    unlearn_noise: Array | None = None,
 ) -> tuple[Whitened, NDArray[np.bool_]]:
     """The pairs, one a row, most bent directions first, and which of them are resolved; the others are void.
 
-    The errors are those of rounding, estimated like those of `_gap`; what the space misses is not among them.
+    `unlearn_noise` (m,), all positive, takes the place of the schedule's: a noise of its own for every point. The errors
+    are those of rounding, estimated like those of `_gap`; what the space misses is not among them.
     """
     eta, learn = schedule.step_size, schedule.learn_steps
     full, reference = eta * points.curvature, eta * points.reference_curvature
     spectrum = eta * problem.eigenvalues
     unit = rounding(spectrum, schedule.horizon)
-    weight = _weights(schedule, reference)
+    noise = np.array([[schedule.unlearn_noise]]) if unlearn_noise is None else unlearn_noise[:, None]
+    heard = bool(np.all(noise > 0))
+    weight = _weights(schedule, reference, noise)
     # A rate is known to a few eps of the step on the largest curvature, and a^K passes that on.
-    kept = schedule.unlearn_steps if schedule.unlearn_noise > 0 else 0
+    kept = schedule.unlearn_steps if heard else 0
     blur = 1.0 + kept / np.maximum(np.abs(1.0 - reference), _EPSILON)
     weight_error = 4.0 * _EPSILON * blur * np.max(spectrum)
     in_error = 4.0 * _EPSILON * residuals.row_norm[:, None]
@@ -97,7 +121,7 @@ def krylov_gap(
     # Rank-deficient reference laws, and rows whose directions drown in the widest, are left to the dense path.
     sound &= np.isfinite(shift_error).all(axis=1) & (ratio > 0.0).all(axis=1)
     sound &= error.max(axis=1) <= LARGEST_EXCESS_ERROR
-    if schedule.unlearn_noise == 0 and schedule.unlearn_steps > 0:
+    if not heard and schedule.unlearn_steps > 0:
         sound &= np.min(np.abs(1.0 - reference), axis=1) > unresolved(spectrum)
     for values in (shift, excess, shift_error, error):
         values[~sound] = 0.0
@@ -105,19 +129,19 @@ def krylov_gap(
     return Whitened(shift**2, excess, ratio, problem.n_outputs, shift_error, error), sound
 
 
-def _weights(schedule: Schedule, rate: Array) -> Array:
+def _weights(schedule: Schedule, rate: Array, noise: Array) -> Array:
     """a^K / (standard deviation of Q), a = 1 - rate: takes a gap at the end of learning to a whitened gap at the end."""
-    if schedule.unlearn_steps == 0 or schedule.unlearn_noise == 0:
+    if schedule.unlearn_steps == 0 or not np.all(noise > 0):
         # a^K cancels; it may underflow by itself. Its sign only mirrors a coordinate.
         return 1.0 / (schedule.learn_noise * np.sqrt(_powers.noise_gain(rate, schedule.learn_steps)))
-    return _powers.power(rate, schedule.unlearn_steps) / _reference_std(schedule, rate)
+    return _powers.power(rate, schedule.unlearn_steps) / _reference_std(schedule, rate, noise)
 
 
-def _reference_std(schedule: Schedule, rate: Array) -> Array:
+def _reference_std(schedule: Schedule, rate: Array, noise: Array) -> Array:
     """Standard deviation of Q in a direction of this reference rate."""
     kept = np.abs(_powers.power(rate, schedule.unlearn_steps)) * np.sqrt(_powers.noise_gain(rate, schedule.learn_steps))
     added = np.sqrt(_powers.noise_gain(rate, schedule.unlearn_steps))
-    return np.hypot(schedule.learn_noise * kept, schedule.unlearn_noise * added)
+    return np.hypot(schedule.learn_noise * kept, noise * added)
 
 
 def _powers_up_to(factor: Array, count: int) -> Array:

@@ -23,7 +23,7 @@ from linear._deletion import Deletion
 from linear._krylov_gap import Residuals, krylov_gap
 from linear.krylov import coordinates, tridiagonal
 from linear.many_pairs import ManyPairs
-from linear.residuals import Indices, residual_means
+from linear.residuals import Indices
 from linear.ridge import RidgeProblem
 from linear.schedule import Schedule
 from linear.whitened import Whitened
@@ -229,7 +229,7 @@ class _Run:
     def _block(self, chosen: NDArray[np.intp]) -> Arrays:
         values, error = np.full((len(chosen), self.width), np.nan), np.full((len(chosen), self.width), np.inf)
         ranks = np.full(len(chosen), REFUSED, dtype=np.intp)
-        residuals = self._residuals(chosen)
+        residuals = Residuals.of(self.problem, self.schedule, chosen)
         left = np.arange(len(chosen))
         for rank in sorted({min(rank, self.problem.n_features) for rank in RANKS}):
             if not len(left):
@@ -243,21 +243,6 @@ class _Run:
             if alone is not None:
                 values[k], error[k], ranks[k] = *alone, DENSE
         return {"values": values, "error": error, "rank": ranks}
-
-    def _residuals(self, chosen: NDArray[np.intp]) -> Residuals:
-        problem, schedule = self.problem, self.schedule
-        rows, targets = problem.features[chosen], problem.targets[chosen]
-        rotated = rows @ problem.eigenvectors
-        to_go = problem.eigenvectors.T @ (problem.initial - problem.minimiser)
-        size = rows**2 @ problem.minimiser**2 + targets**2 + rotated**2 @ to_go**2
-        unit = _gap.rounding(schedule.step_size * problem.eigenvalues, schedule.horizon)
-        means = np.ascontiguousarray(residual_means(problem, schedule, chosen, rotated)[:, ::-1])
-        return Residuals(
-            means=means,
-            norms=np.sqrt(np.einsum("mtc,mtc->mt", means, means)),
-            error=unit * np.sqrt(size.sum(axis=1)),
-            row_norm=np.linalg.norm(rows, axis=1),
-        )
 
     def _reduced(
         self, chosen: NDArray[np.intp], residuals: Residuals, rank: int

@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "mutate": ("paper_checks.mutate", (), "alter every claim's formula, and see whether its own check notices"),
     "certify": ("bounds.__main__", ("certify",), "certificate and noise for deleting one training point"),
     "profile": ("paper_checks.profile_command", (), "exact privacy of deleting each training point of a data set"),
+    "plan": ("paper_checks.plan_command", (), "the noise that deleting each training point needs, by method"),
     "compare": ("paper_checks.compare", (), "the noise and the steps every theory asks for, on one ridge problem"),
     "clipping": ("paper_checks.clipping_tables", (), "clipped fine-tuning: certified against exact, who wins where"),
     "deep": ("torch_bridge.__main__", (), "the papers' experiments with networks: difficulty, clipping, audit"),

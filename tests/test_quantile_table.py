@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bounds import _quantile_table, sensitivity
 from bounds.sensitivity import residual_quantile, residual_quantiles
 
-TAILS = [(1, -18.0), (2, -3.0), (3, -0.2), (10, -18.4), (10, -400.0), (47, -25.0), (256, -20.0)]
+TAILS = [(1, -18.0), (2, -3.0), (3, -0.2), (10, -18.4), (10, -400.0), (47, -25.0), (128, -20.0)]
 
 
 def ratios(table, rng, count=400):
@@ -50,9 +50,9 @@ def test_curvature_bounds_the_wrong_way_round_are_seen(monkeypatch):
     assert (table(ratio, np.ones_like(ratio)) / residual_quantile(ratio, 1.0, 10, log_tail=-18.4) - 1).min() < -1e-7
 
 
-@pytest.mark.parametrize("dof", [1, 2, 3, 10, 100, 256])
+@pytest.mark.parametrize("dof", [1, 2, 3, 10, 100, 128])
 def test_bessel_ratio_is_as_accurate_as_the_bounds_assume(dof):
-    t = np.concatenate([np.geomspace(1e-6, 1e4, 40), [4.0 * dof, 4.001 * dof]])
+    t = np.concatenate([np.geomspace(1e-6, 1e5, 40), [4.0 * dof, 4.001 * dof]])
     found = _quantile_table.bessel_ratio(t, dof)
     with mpmath.workdps(50):
         for at, ratio in zip(t.tolist(), found.tolist(), strict=True):

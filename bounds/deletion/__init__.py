@@ -3,6 +3,7 @@
 from .calibrate import SHARES, calibrate, calibrate_all
 from .certificate import METHODS, Certificate, Certificates, certify, certify_all, certify_each
 from .requests import REQUEST_METHODS, calibrate_requests, certify_requests, certify_requests_each
+from .uniform import sensitivity_map, uniform_noise
 
 __all__ = [
     "METHODS",
@@ -18,4 +19,6 @@ __all__ = [
     "certify_each",
     "certify_requests",
     "certify_requests_each",
+    "sensitivity_map",
+    "uniform_noise",
 ]
