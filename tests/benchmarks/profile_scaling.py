@@ -1,6 +1,6 @@
 """What the profile of every training point costs as the data grow; writes the numbers that the gallery draws.
 
-    python tests/benchmarks/profile_scaling.py --data-dir DIR --out figures/ours/data/profile_scaling.json
+    python tests/benchmarks/profile_scaling.py --data-dir DIR --out figures/ours/data/profile_scaling.json --large
 
 Rows beyond the 8,000 of MNIST are the same rows jittered: each pixel moved by N(0, 0.02^2). The large problem has
 60,000 such rows behind 2,048 random rectified features and a constant one; a part of its points is profiled.
@@ -24,8 +24,11 @@ import linear
 from linear.datasets import load
 from linear.every_point import DENSE, REFUSED
 
-SIZES = (1_000, 4_000, 16_000, 64_000)
+SIZES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
 JITTER = 0.02
+COMMAND = (
+    "python tests/benchmarks/profile_scaling.py --data-dir DIR --out figures/ours/data/profile_scaling.json --large"
+)
 LARGE = {"points": 60_000, "features": 2_049, "profiled": 2_000}
 
 
@@ -93,25 +96,26 @@ def main() -> None:
     top.add_argument("--data-dir", type=Path, required=True)
     top.add_argument("--out", type=Path, required=True)
     top.add_argument("--workers", type=int, default=os.cpu_count())
-    top.add_argument("--only", choices=("scaling", "large"))
+    top.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="what to measure again; the rest is kept")
+    top.add_argument("--large", action="store_true", help="also the large problem")
     options = top.parse_args()
     data = load("mnist", options.data_dir)
     known = json.loads(options.out.read_text()) if options.out.exists() else {}
     known |= {
-        "command": "python tests/benchmarks/profile_scaling.py --data-dir DIR --out figures/ours/data/profile_scaling.json",
+        "command": COMMAND,
         "setting": "MNIST, ridge 1, T=300, K=30, step 1/L, noise 0.01, one epsilon, both directions",
         "workers": options.workers,
         "processor": platform.processor() or platform.machine(),
         "numpy": np.__version__,
     }
-    if options.only != "large":
-        known["scaling"] = []
-        for count in SIZES:
-            rows = rows_of(data.train_features, data.train_targets, count)
-            known["scaling"].append(measured(*rows, options.workers, count))
-            print(known["scaling"][-1], flush=True)
-            write(options.out, known)
-    if options.only != "scaling":
+    scaling = {entry["points"]: entry for entry in known.get("scaling", [])}
+    for count in options.sizes:
+        rows = rows_of(data.train_features, data.train_targets, count)
+        scaling[count] = measured(*rows, options.workers, count)
+        print(scaling[count], flush=True)
+        write(options.out, known | {"scaling": [scaling[points] for points in sorted(scaling)]})
+    known["scaling"] = [scaling[points] for points in sorted(scaling)]
+    if options.large:
         rows, targets = rows_of(data.train_features, data.train_targets, LARGE["points"])
         rng = np.random.default_rng(0)
         mixed = rng.standard_normal((rows.shape[1], LARGE["features"] - 1)) / np.sqrt(rows.shape[1])
