@@ -13,7 +13,7 @@ from linear.whitened import EPS, FloatArray, Whitened
 class CumulantRows(Law):
     """K of m pairs of d directions: point i of a ``Saddle`` belongs to pair i.
 
-    All directions are kept; one of no shift and no excess adds nothing.
+    All directions are kept; one of no shift and no excess adds nothing. There is no ``from_q``: hockey sticks need none.
     """
 
     def __init__(self, pairs: Whitened) -> None:
@@ -41,15 +41,6 @@ class CumulantRows(Law):
         )
         w = np.exp(y)
         return _either(self.largest > 0.0, bounded, Saddle(w, 1.0 + w, 1.0 - w[:, None] * excess, w))
-
-    def from_q(self, y: FloatArray) -> Saddle:
-        relative = self.excess / self.ratio
-        end = np.where(self.largest > 0.0, relative.max(axis=1), 1.0)[:, None]
-        inside, left = expit(y), expit(-y)
-        v = self.ratio * (left[:, None] + inside[:, None] * ((end - relative) / end))
-        bounded = Saddle((z := inside / end[:, 0]) - 1.0, z, v, z * left)
-        z = np.exp(y)
-        return _either(self.largest > 0.0, bounded, Saddle(z - 1.0, z, self.ratio - z[:, None] * self.excess, z))
 
     def supremum(self) -> tuple[FloatArray, FloatArray]:
         bends = (self.shift != 0.0) | (self.excess != 0.0) | (self.excess_error != 0.0)

@@ -22,7 +22,6 @@ Array = NDArray[np.float64]
 Indices = Sequence[int] | NDArray[np.integer] | None
 _EPSILON = float(np.finfo(np.float64).eps)
 _BLOCK_BYTES = 1 << 23  # of Lanczos vectors at once: they stay in the cache
-_ENOUGH = 0.7  # a vector that loses more than this may still have a part in what was taken away
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +116,10 @@ def coordinates(ridge: float, indices: NDArray[np.intp], norm: Array, diagonal: 
 
 
 def _lanczos(eigenvalues: Array, rows: Array, rank: int) -> tuple[Array, Array, Array]:
-    """Of a block of rows, in the eigenbasis. Every vector is orthogonalised against all before it, twice if need be.
+    """Of a block of rows, in the eigenbasis. Every vector is orthogonalised against all before it.
 
-    Where a space is exhausted (what is left is rounding) everything from there on is zero.
+    Where a space is exhausted everything from there on is zero: what is left then is rounding, at most `rounding`, and
+    a vector that is longer keeps its angle to those before it.
     """
     count, width = rows.shape
     norm = np.linalg.norm(rows, axis=1)
@@ -134,23 +134,11 @@ def _lanczos(eigenvalues: Array, rows: Array, rank: int) -> tuple[Array, Array, 
         vector -= diagonal[:, k, None] * basis[:, k]
         if k > 0:
             vector -= off[:, k - 1, None] * basis[:, k - 1]
-        before = np.linalg.norm(vector, axis=1)
-        _orthogonalise(vector, basis[:, : k + 1])
+        found = basis[:, : k + 1]
+        vector -= np.matmul(np.matmul(vector[:, None, :], found.transpose(0, 2, 1)), found)[:, 0]
         length = np.linalg.norm(vector, axis=1)
-        again = alive & (length < _ENOUGH * before)
-        if again.any():
-            rest = vector[again]
-            _orthogonalise(rest, basis[again, : k + 1])
-            vector[again], length[again] = rest, np.linalg.norm(rest, axis=1)
         alive &= length > rounding
         off[alive, k] = length[alive]
         if k + 1 < rank:
             np.multiply(np.where(alive, 1.0 / np.where(alive, length, 1.0), 0.0)[:, None], vector, out=basis[:, k + 1])
-    if rank == width:
-        off[:, -1] = 0.0
     return norm, diagonal, off
-
-
-def _orthogonalise(vectors: Array, bases: Array) -> None:
-    """Take from every vector (m, p) its part in the span of its orthonormal rows (m, k, p)."""
-    vectors -= np.matmul(np.matmul(vectors[:, None, :], bases.transpose(0, 2, 1)), bases)[:, 0]
