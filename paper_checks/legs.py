@@ -6,12 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from torch_bridge import saved
+
 from .claim import Promise
-from .verdict import Counterexample, Evidence, InvalidPromise, Log, Truth, log_promise, show_log
+from .verdict import Counterexample, Evidence, InvalidPromise, Log, Status, Truth, log_promise, show_log
 
 if TYPE_CHECKING:
     from .court import Court
@@ -174,6 +176,47 @@ class Unmeasured:
         return Evidence(self.name, "undecided", note=self.reason)
 
 
+class Interval(Protocol):
+    """A measured value with its confidence limits."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def lower(self) -> float: ...
+
+    @property
+    def upper(self) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A statistic of saved measurements, decided only where its whole confidence interval is on one side.
+
+    results: their name in torch_bridge/results; statistic(saved) returns (value, lower, upper) or an object with these
+    fields; survived: all of the interval is above `above`; refuted: none of it; undecided: across, not defined, or no file.
+    """
+
+    results: str
+    statistic: Callable[[saved.Saved], Interval]
+    above: float = 0.0
+    name: str = "measured"
+
+    def run(self, promise: Promise | None, court: Court) -> Evidence:
+        try:
+            data = saved.load(self.results)
+        except FileNotFoundError as error:
+            return Evidence(self.name, "undecided", note=str(error))
+        found = self.statistic(data)
+        status: Status = "undecided"
+        if found.lower > self.above:
+            status = "survived"
+        elif found.upper <= self.above:
+            status = "refuted"
+        note = f"{found.value:.4g} [{found.lower:.4g}, {found.upper:.4g}], claimed above {self.above:g}; {data.command}"
+        return Evidence(self.name, status, 1, note=note)
+
+
 @dataclass(frozen=True)
 class Sample:
     """Outcome of a Monte Carlo check: an exact confidence interval for one true number, held against a promise.
@@ -217,4 +260,4 @@ class Sampled:
         return Evidence(self.name, "survived", sample.runs, note=note)
 
 
-__all__ = ["Comparison", "Log", "Sample", "Sampled", "Symbolic", "Truth", "Unmeasured"]
+__all__ = ["Comparison", "Log", "Measured", "Sample", "Sampled", "Symbolic", "Truth", "Unmeasured"]

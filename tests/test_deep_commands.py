@@ -161,3 +161,29 @@ def test_numbers_are_written_plainly(tmp_path: Path) -> None:
     assert found["arrays"] == {"v": ["float32", [2]], "i": ["int32", [2]]}
     with pytest.raises(TypeError, match="cannot be written"):
         store.save_results(tmp_path, "r", {"a": object()}, {})
+
+
+def test_the_papers_network_takes_cifar_files(tmp_path: Path) -> None:
+    """`--scale paper` on the authors' own format: small files, the same code."""
+    import torch
+    from test_image_files import write_cifar10
+
+    from torch_bridge.experiments import difficulty, problem
+
+    images, labels = write_cifar10(tmp_path, rows=3)
+    settings = difficulty.SCALES["paper"]
+    made = problem.load_problem(settings.data, tmp_path, net=settings.net)
+    assert made.train.inputs.shape == (15, 3, 32, 32)
+    # channel, row, column as in the file
+    assert made.train.inputs[4, 2, 5, 9] * 255 == pytest.approx(float(images[4, 2 * 1024 + 5 * 32 + 9]), rel=1e-6)
+    assert made.train.targets.tolist() == [sorted(set(labels)).index(label) for label in labels[:15]]
+    vectors = torch.stack([made.network.initial(seed) for seed in range(2)])
+    own = problem.label_probabilities(made.network, vectors, made.train)
+    assert own.shape == (2, 15)
+    outputs = made.network.outputs(vectors, made.train.inputs)
+    np.testing.assert_allclose(own[1, 3], torch.softmax(outputs[1, 3], 0)[made.train.targets[3]], rtol=1e-5)
+    right = problem.accuracy(made.network, vectors, made.train)
+    np.testing.assert_allclose(right, (outputs.argmax(2) == made.train.targets).float().mean(1))
+    masks = problem.mask_without(15, np.array([[0, 1], [3, 4]]))
+    assert masks.sum(1).tolist() == [13, 13]
+    assert not masks[1, 3]

@@ -40,11 +40,11 @@ def load(name: str) -> Saved:
     Raises FileNotFoundError naming what there is, ValueError where a file is damaged or the two do not belong together.
     """
     if name not in names():
-        raise FileNotFoundError(f"name = {name!r}: {FOLDER} holds {', '.join(names()) or 'nothing'}")
+        raise FileNotFoundError(f"name = {name!r}: torch_bridge/results holds {', '.join(names()) or 'nothing'}")
     numbers = json.loads((FOLDER / f"{name}.json").read_text())
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as archive:
         arrays = {key: archive[key] for key in archive.files}
     described = {key: [str(value.dtype), list(value.shape)] for key, value in arrays.items()}
     if described != numbers.get("arrays"):
-        raise ValueError(f"{FOLDER / name}: the .npz is not the one its .json describes")
+        raise ValueError(f"{name}: the .npz is not the one its .json describes")
     return Saved(name, numbers, arrays)
