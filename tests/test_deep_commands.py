@@ -115,6 +115,8 @@ def test_commands_refuse(results: Path, capsys: pytest.CaptureFixture) -> None:
     assert "data_dir = None: 'cifar10' needs the folder" in capsys.readouterr().err
     assert run(results, "difficulty", "--net", "cifar") == 2
     assert "needs rows of 3 x 32 x 32 pixels" in capsys.readouterr().err
+    assert run(results, "audit", "--seeds", "7") == 2
+    assert "audit has no option --seeds" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run(results, "nothing")
     assert "invalid choice" in capsys.readouterr().err

@@ -53,6 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     module = importlib.import_module(f"torch_bridge.experiments.{given.experiment}")
     changes = {name: getattr(given, name) for name in ("data", "net", "seeds") if getattr(given, name) is not None}
+    known = {field.name for field in dataclasses.fields(module.SCALES[given.scale])}
+    if unknown := [f"--{name}" for name in changes if name not in known]:
+        print(f"error: {given.experiment} has no option {', '.join(unknown)}", file=sys.stderr)
+        return 2
     usual = getattr(module, "FOR_DATA", {}).get((given.scale, given.data), {})
     settings = dataclasses.replace(module.SCALES[given.scale], **(usual | changes), device=given.device)
     torch.set_num_threads(max(1, given.threads))

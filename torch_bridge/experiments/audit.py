@@ -48,7 +48,6 @@ class Settings:
     rows: int | None = 150
     test_rows: int | None = 200
     runs: int = 400
-    seeds: int = 1
     points: int = 16
     learn_steps: int = 100
     at: tuple[int, ...] = (0, 5, 20)
