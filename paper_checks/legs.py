@@ -193,8 +193,8 @@ class Interval(Protocol):
 class Measured:
     """A statistic of saved measurements, decided only where its whole confidence interval is on one side.
 
-    results: their name in torch_bridge/results; statistic(saved) returns (value, lower, upper) or an object with these
-    fields; survived: all of the interval is above `above`; refuted: none of it; undecided: across, not defined, or no file.
+    results: their name in torch_bridge/results; statistic(saved) returns an object with value, lower and upper.
+    survived: all of the interval is above `above`; refuted: none of it; undecided: across, not defined, or no file.
     """
 
     results: str
@@ -213,7 +213,10 @@ class Measured:
             status = "survived"
         elif found.upper <= self.above:
             status = "refuted"
-        note = f"{found.value:.4g} [{found.lower:.4g}, {found.upper:.4g}], claimed above {self.above:g}; {data.command}"
+        words = f"{found.value:.4g} [{found.lower:.4g}, {found.upper:.4g}], claimed above {self.above:g}"
+        if math.isnan(found.value):
+            words = "not defined on what was measured"
+        note = f"{words}; {data.command}"
         return Evidence(self.name, status, 1, note=note)
 
 
