@@ -42,7 +42,6 @@ def test_drawn_instances_shrink_to_small_round_ones():
     smallest = find(families.strategy("ridge"), lambda i: i.problem.n_features == 2 and i.schedule.learn_noise > 0)
     assert smallest.problem.n_points == 1 and smallest.schedule.learn_steps == smallest.schedule.unlearn_steps == 1
     assert find(families.strategy("path"), lambda i: i.steps > 1).steps == 2
-    assert find(families.strategy("clipped_chain"), lambda i: i.clip > 0).steps == 1
     assert len(find(families.strategy("gaussian_renyi"), lambda i: i.order > 1.2).p.mean) == 1
 
 

@@ -288,27 +288,31 @@ class GaussianRenyi(Family):
         return triples()
 
 
+_SIZE = strategies.integers(1, 3)
+_COORDINATE = strategies.one_of(strategies.integers(-4, 4).map(float), strategies.floats(-10, 10)).map(usual)
+_SCALE = strategies.one_of(strategies.sampled_from([1.0, 2.0, 0.5]), strategies.floats(0.1, 5.0))
+_BELOW = strategies.floats(-1, 1).map(usual)
+_ORDER = strategies.one_of(strategies.sampled_from([2.0, 1.5, 4.0]), strategies.floats(1.01, 30.0))
+_FRACTION = strategies.one_of(strategies.none(), strategies.floats(0.0, 1.0))
+
+
 @strategies.composite
 def triples(draw: strategies.DrawFn) -> GaussianTriple:
     """Triples of up to three dimensions: on a line with one covariance (attaining included), or three laws at will."""
-    size = draw(strategies.integers(1, 3))
-    coordinate = strategies.one_of(strategies.integers(-4, 4).map(float), strategies.floats(-10, 10)).map(usual)
-    scale = strategies.one_of(strategies.sampled_from([1.0, 2.0, 0.5]), strategies.floats(0.1, 5.0))
-    order = draw(strategies.one_of(strategies.sampled_from([2.0, 1.5, 4.0]), strategies.floats(1.01, 30.0)))
+    size, order = draw(_SIZE), draw(_ORDER)
 
     def mean() -> Array:
-        return np.array(draw(strategies.lists(coordinate, min_size=size, max_size=size)))
+        return np.array([draw(_COORDINATE) for _ in range(size)])
 
     def cov() -> Array:
-        factor = np.diag(draw(strategies.lists(scale, min_size=size, max_size=size)))
-        below = np.tril_indices(size, -1)
-        count = len(below[0])
-        factor[below] = draw(strategies.lists(strategies.floats(-1, 1).map(usual), min_size=count, max_size=count))
+        factor = np.diag([draw(_SCALE) for _ in range(size)])
+        for place in zip(*np.tril_indices(size, -1), strict=True):
+            factor[place] = draw(_BELOW)
         return factor @ factor.T
 
     p, end = GaussianLaw(mean(), cov()), mean()
     if draw(strategies.booleans()):
-        return attaining(p, end, order, draw(strategies.one_of(strategies.none(), strategies.floats(0.0, 1.0))))
+        return attaining(p, end, order, draw(_FRACTION))
     return GaussianTriple(p, GaussianLaw(end, cov()), GaussianLaw(mean(), cov()), order, "drawn")
 
 

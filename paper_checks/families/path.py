@@ -268,21 +268,30 @@ def _zero_first(value: float) -> list[float]:
     return [] if value == 0 else [0.0, *(rounder for rounder in rounder_numbers(value) if rounder != 0)]
 
 
+_NUMBER = strategies.one_of(strategies.integers(-2, 2).map(float), strategies.floats(-3, 3)).map(usual)
+_SLOPE = strategies.one_of(strategies.just(0.0), strategies.floats(-0.5, 0.5)).map(usual)
+_FACTOR = strategies.one_of(strategies.sampled_from([0.0, 1.0, 0.5]), strategies.floats(-1, 1)).map(usual)
+_ROW = strategies.tuples(_FACTOR, _NUMBER, _SLOPE, _NUMBER)
+_ROWS, _FEW_ROWS = (strategies.lists(_ROW, min_size=1, max_size=most) for most in (5, 2))
+_ORDER = strategies.one_of(strategies.sampled_from([2.0, 1.5, 4.0]), strategies.floats(1.05, 8.0))
+_POWER = strategies.one_of(strategies.sampled_from([2.0, 6.0, 1e12]), strategies.floats(1.1, 100.0))
+_NOISE = strategies.one_of(strategies.just(1.0), strategies.floats(0.1, 10.0))
+_SPREAD = strategies.one_of(strategies.just(0.0), strategies.floats(0.0, 2.0)).map(usual)
+_BOUND = strategies.floats(0.2, 0.8)
+_ONE_IN_TWENTY = strategies.integers(0, 19).map(lambda k: k == 19)
+
+
 @strategies.composite
 def paths(draw: strategies.DrawFn) -> PathInstance:
     """Chains of up to five steps: constant, linear or (rarely, they are slow) bounded gaps."""
-    number = strategies.one_of(strategies.integers(-2, 2).map(float), strategies.floats(-3, 3)).map(usual)
-    slope = strategies.one_of(strategies.just(0.0), strategies.floats(-0.5, 0.5)).map(usual)
-    factor = strategies.one_of(strategies.sampled_from([0.0, 1.0, 0.5]), strategies.floats(-1, 1)).map(usual)
-    bounded = draw(strategies.integers(0, 19)) == 19
-    row = strategies.tuples(factor, number, slope, number)
+    bounded = draw(_ONE_IN_TWENTY)
     return chain(
-        draw(strategies.lists(row, min_size=1, max_size=2 if bounded else 5)),
-        order=draw(strategies.one_of(strategies.sampled_from([2.0, 1.5, 4.0]), strategies.floats(1.05, 8.0))),
-        power=draw(strategies.one_of(strategies.sampled_from([2.0, 6.0, 1e12]), strategies.floats(1.1, 100.0))),
-        noise_std=draw(strategies.one_of(strategies.just(1.0), strategies.floats(0.1, 10.0))),
-        start=(draw(number), draw(strategies.one_of(strategies.just(0.0), strategies.floats(0.0, 2.0)).map(usual))),
-        gap_bound=draw(strategies.floats(0.2, 0.8)) if bounded else math.inf,
+        draw(_FEW_ROWS if bounded else _ROWS),
+        order=draw(_ORDER),
+        power=draw(_POWER),
+        noise_std=draw(_NOISE),
+        start=(draw(_NUMBER), draw(_SPREAD)),
+        gap_bound=draw(_BOUND) if bounded else math.inf,
         kind="drawn",
     )
 

@@ -357,30 +357,35 @@ def simplify(instance: RidgeInstance) -> Iterator[RidgeInstance]:
                 yield rebuilt(x, y, problem.ridge, instance.index)
 
 
+_COUNTS = [strategies.integers(1, most) for most in (3, 2, 6, 4, 12)]
+_NUMBER = strategies.one_of(strategies.integers(-5, 5).map(float), strategies.floats(-20, 20)).map(usual)
+# Rows (x, y) of a data set, by how many features and outputs there are.
+_ROWS = {
+    (p, outputs): strategies.lists(strategies.tuples(*[_NUMBER] * (p + outputs)), min_size=1, max_size=4)
+    for p in (1, 2, 3)
+    for outputs in (1, 2)
+}
+_SCALE = strategies.one_of(strategies.sampled_from([1.0, 0.5, 0.1]), strategies.floats(0.01, 5.0))
+_NO_NOISE_OR_SOME = strategies.one_of(strategies.just(0.0), _SCALE)
+_STEP = strategies.floats(0.05, 1.0)
+_EPSILON = strategies.one_of(strategies.sampled_from([1.0, 0.1, 10.0]), strategies.floats(0.0, 100.0).map(usual))
+
+
 @strategies.composite
 def deletions(draw: strategies.DrawFn) -> RidgeInstance:
     """Deletions from problems of up to four rows, three features and two outputs, few steps; learning may be noiseless."""
-    n, p, outputs = (draw(strategies.integers(1, most)) for most in (4, 3, 2))
-    number = strategies.one_of(strategies.integers(-5, 5).map(float), strategies.floats(-20, 20)).map(usual)
-    scale = strategies.one_of(strategies.sampled_from([1.0, 0.5, 0.1]), strategies.floats(0.01, 5.0))
-
-    def matrix(columns: int) -> NDArray[np.float64]:
-        rows = strategies.lists(number, min_size=n * columns, max_size=n * columns)
-        return np.array(draw(rows)).reshape(n, columns)
-
-    problem = linear.RidgeProblem(matrix(p), matrix(outputs), ridge=draw(scale))
+    p, outputs, learn_steps, unlearn_steps, digits = (draw(count) for count in _COUNTS)
+    rows = np.array(draw(_ROWS[p, outputs]))
+    problem = linear.RidgeProblem(rows[:, :p], rows[:, p:], ridge=draw(_SCALE))
     schedule = linear.Schedule(
-        step_size=draw(strategies.floats(0.05, 1.0)) / problem.smoothness,
-        learn_steps=draw(strategies.integers(1, 6)),
-        unlearn_steps=draw(strategies.integers(1, 4)),
-        learn_noise=draw(strategies.one_of(strategies.just(0.0), scale)),
-        unlearn_noise=draw(scale),
+        step_size=draw(_STEP) / problem.smoothness,
+        learn_steps=learn_steps,
+        unlearn_steps=unlearn_steps,
+        learn_noise=draw(_NO_NOISE_OR_SOME),
+        unlearn_noise=draw(_SCALE),
     )
-    epsilon = draw(
-        strategies.one_of(strategies.sampled_from([1.0, 0.1, 10.0]), strategies.floats(0.0, 100.0)).map(usual)
-    )
-    delta_s = 10.0 ** -draw(strategies.integers(1, 12))
-    return RidgeInstance(problem, schedule, draw(strategies.integers(0, n - 1)), epsilon, delta_s, "drawn")
+    index = draw(strategies.integers(0, len(rows) - 1))
+    return RidgeInstance(problem, schedule, index, draw(_EPSILON), 10.0**-digits, "drawn")
 
 
 class Ridge(Family):
