@@ -80,6 +80,28 @@ class DeletionEpsilons:
     rank: NDArray[np.intp]
 
 
+@dataclass(frozen=True, eq=False)
+class DeletionNeighbourhoods:
+    """m deletions, each looked at around its own exact epsilon at one delta, where its divergence says something.
+
+    epsilon : (m,), as in `DeletionEpsilons`; share : (S,); log_forward, log_reverse : (m, S), the natural logarithms of
+    both divergences at share * epsilon. nan for a refused point; `rank` as in `DeletionProfile`.
+    """
+
+    indices: NDArray[np.intp]
+    delta: float
+    share: Array
+    epsilon: Array
+    log_forward: Array
+    log_reverse: Array
+    rank: NDArray[np.intp]
+
+    @property
+    def epsilons(self) -> Array:
+        """share * epsilon, (m, S)."""
+        return self.epsilon[:, None] * self.share
+
+
 def deletion_profile(
     problem: RidgeProblem,
     schedule: Schedule,
@@ -145,6 +167,59 @@ def deletion_epsilons(
     run = _Run(problem, schedule, measure, allowed, len(deltas), ("epsilons", deltas))
     chosen, found = run.over(indices, chunk, workers, checkpoint, progress)
     return DeletionEpsilons(chosen, deltas, found["values"] + found["error"], found["rank"])
+
+
+def deletion_neighbourhoods(
+    problem: RidgeProblem,
+    schedule: Schedule,
+    delta: float,
+    share: ArrayLike,
+    indices: Indices = None,
+    *,
+    chunk: int = 1000,
+    workers: int | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> DeletionNeighbourhoods:
+    """The exact epsilon of each of the given points (default: all) at delta in (0, 1), and what the divergences are there.
+
+    share : positive, one or several; the divergences are found at share * epsilon. Options and errors like
+    `deletion_profile`.
+    """
+    allowed_delta = _checks.positive("delta", delta)
+    if allowed_delta >= 1.0:
+        raise ValueError(f"delta = {delta!r}: must lie strictly between 0 and 1")
+    shares = np.atleast_1d(_checks.real_array("share", share, dimensions=(0, 1)))
+    if (shares <= 0.0).any():
+        raise ValueError(f"share holds {shares.min()}: every entry must be positive")
+    measure = partial(_around, delta=allowed_delta, shares=shares)
+    width = 1 + 2 * len(shares)
+    run = _Run(problem, schedule, measure, _allowed_around, width, ("neighbourhoods", allowed_delta, shares))
+    chosen, found = run.over(indices, chunk, workers, checkpoint, progress)
+    values, half = found["values"], 1 + len(shares)
+    return DeletionNeighbourhoods(
+        indices=chosen,
+        delta=allowed_delta,
+        share=shares,
+        epsilon=values[:, 0],
+        log_forward=values[:, 1:half],
+        log_reverse=values[:, half:],
+        rank=found["rank"],
+    )
+
+
+def _around(pairs: ManyPairs, delta: float, shares: Array) -> tuple[Array, Array]:
+    """epsilon, then forward and reverse logarithms at every share of it, (m, 1 + 2 S), and their errors."""
+    epsilon = pairs.epsilon(delta)
+    found = [pairs.log_hockey_stick_each(one * epsilon, reverse) for reverse in (False, True) for one in shares]
+    values = np.stack([epsilon, *(one.value for one in found)], axis=1)
+    return values, np.stack([np.zeros_like(epsilon), *(one.error for one in found)], axis=1)
+
+
+def _allowed_around(values: Array) -> Array:
+    allowed = _allowed(values, absolute=_ABSOLUTE, relative=_RELATIVE)
+    allowed[:, 0] = _allowed(values[:, 0], absolute=0.0, relative=_EPSILON_TOLERANCE)
+    return allowed
 
 
 def _logarithms(pairs: ManyPairs, epsilons: Array) -> tuple[Array, Array]:

@@ -41,6 +41,12 @@ class ManyPairs:
         log = np.logaddexp(rest, carried)
         return Estimate(log, np.exp(carried - log) * other.error + 4.0 * EPS)
 
+    def log_hockey_stick_each(self, epsilon: FloatArray, reverse: bool = False) -> Estimate:
+        """The same at an epsilon >= 0 of its own for each pair, (m,); nan where that is not finite."""
+        known = np.isfinite(epsilon)
+        found = self._curve(np.where(known, epsilon, 0.0), reverse)
+        return Estimate(np.where(known, found.value, np.nan), np.where(known, found.error, np.inf))
+
     def epsilon(self, delta: float) -> FloatArray:
         """The smallest epsilon >= 0 with both divergences at most delta, for every pair, rounded up by the error.
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 import linear
-from bounds.deletion import METHODS, certify_each
+from bounds.deletion import METHODS, certify_all_each, epsilon_each
 from linear.datasets import Dataset
+from linear.every_point import deletion_neighbourhoods
 
 from .families.ridge import RidgeInstance
 
@@ -25,20 +27,62 @@ DELTA, DELTA_S = 1e-5, 5e-6
 SHARES_OF_EXACT = (0.5, 1.0, 1.25)
 
 
+# The certificates that the claims hold against the truth point by point.
+JUDGED = ("direction_aware", "coupling", "best")
+_CHUNK = 125  # points certified together
+
+
 @dataclass(frozen=True)
 class Docket:
-    """Chosen training points: `exact` (m,) epsilon at `delta`; `certified[method]` (m,); instances for the claims."""
+    """The training points on trial, all arrays in the order of `indices` (m,).
 
+    exact (m,): epsilon at `delta`; certified[method] (m,): the epsilon it certifies there. epsilons (m, S): where each
+    point is looked at, and known[name] (m, S): the natural logarithms found there, for "forward" and "reverse" exact
+    and for "<method> forward", "<method> reverse" of the judged methods. leverage (m,).
+
+    `instances`: every point, for claims whose promise is known already. `spread`: `few` of them over all leverages, for
+    claims whose promise takes work for each.
+    """
+
+    name: str
     data: str
     problem: linear.RidgeProblem
     schedule: linear.Schedule
     delta: float
     delta_s: float
     indices: NDArray[np.int64]
+    leverage: NDArray[np.float64]
     exact: NDArray[np.float64]
     certified: dict[str, NDArray[np.float64]]
-    instances: tuple[RidgeInstance, ...]
+    epsilons: NDArray[np.float64]
+    known: dict[str, NDArray[np.float64]]
+    few: int
     seconds: float
+
+    @cached_property
+    def instances(self) -> tuple[RidgeInstance, ...]:
+        """Every point at each of its epsilons."""
+        return tuple(self._instances(np.arange(len(self.indices))))
+
+    @cached_property
+    def spread(self) -> tuple[RidgeInstance, ...]:
+        """A few points, hardest and easiest included, at each of their epsilons."""
+        return tuple(self._instances(spread_over(self.leverage, self.few)))
+
+    def _instances(self, positions: NDArray[np.int64]) -> Iterator[RidgeInstance]:
+        for position in positions.tolist():
+            shared: dict[object, object] = {}
+            for place, epsilon in enumerate(self.epsilons[position].tolist()):
+                instance = RidgeInstance(
+                    self.problem, self.schedule, int(self.indices[position]), epsilon, self.delta_s, self.name
+                )
+                found = {name: float(values[position, place]) for name, values in self.known.items()}
+                instance.recall(found, shared)
+                yield instance
+
+    def __getstate__(self) -> dict[str, object]:
+        """What travels between processes: the arrays, from which each makes the instances it needs."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("instances", "spread")}
 
     def ratios(self) -> dict[str, tuple[float, float, float]]:
         """Per method the smallest, median and largest certified/exact epsilon, over points whose exact one is not 0."""
@@ -52,56 +96,44 @@ class Docket:
         return table
 
 
-def spread_indices(problem: linear.RidgeProblem, count: int) -> NDArray[np.int64]:
-    """`count` training points evenly spread over the ranking by leverage, hardest and easiest included."""
-    order = np.argsort(problem.leverage())
+def spread_over(leverage: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Positions of `count` points evenly spread over the ranking by leverage, hardest and easiest included."""
+    order = np.argsort(leverage)
     if count >= len(order):
         return np.arange(len(order))
     return np.sort(order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))])
 
 
-# The certificates that the claims hold against the truth point by point.
-_JUDGED = ("direction_aware", "coupling", "best")
-
-
-def _examine(
-    problem: linear.RidgeProblem, schedule: linear.Schedule, index: int, delta: float, delta_s: float
-) -> tuple[float, dict[str, float], list[tuple[float, dict[str, float]]]]:
-    """(exact epsilon, certified epsilon by method, [(epsilon, what is known there)])."""
-    pair = linear.deletion_pair(problem, schedule, index)
-    exact = float(pair.epsilon(delta))
-    each = certify_each(problem, schedule, index, delta_s=delta_s)
-    certified = {method: certificate.epsilon(delta) for method, certificate in each.items()}
-    epsilons = exact * np.array(SHARES_OF_EXACT)
-    forward = pair.log_hockey_stick(epsilons)
-    reverse = pair.log_hockey_stick(epsilons, reverse=True)
-    known = []
-    for place, epsilon in enumerate(epsilons.tolist()):
-        found = {"forward": float(forward[place]), "reverse": float(reverse[place])}
-        for method in _JUDGED:
-            found[f"{method} forward"] = each[method].log_forward(epsilon)
-            found[f"{method} reverse"] = each[method].log_reverse(epsilon)
-        known.append((epsilon, found))
-    return exact, certified, known
-
-
-def _examine_chunk(
-    problem: linear.RidgeProblem, schedule: linear.Schedule, chunk: list[int], delta: float, delta_s: float
-) -> list[tuple[float, dict[str, float], list[tuple[float, dict[str, float]]]]]:
-    return [_examine(problem, schedule, index, delta, delta_s) for index in chunk]
+def _certify(
+    problem: linear.RidgeProblem,
+    schedule: linear.Schedule,
+    chosen: NDArray[np.int64],
+    epsilons: NDArray[np.float64],
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """({method: epsilon at DELTA (k,)}, {"<method> forward" and "reverse": logarithms at epsilons (k, S)})."""
+    each = certify_all_each(problem, schedule, chosen, delta_s=DELTA_S)
+    certified = epsilon_each(each, DELTA)
+    known = {}
+    for method in JUDGED:
+        columns = epsilons.T
+        known[f"{method} forward"] = np.stack([each[method].log_forward(column) for column in columns], axis=1)
+        known[f"{method} reverse"] = np.stack([each[method].log_reverse(column) for column in columns], axis=1)
+    return certified, known
 
 
 def build(
     dataset: Dataset,
     count: int,
     *,
+    few: int = 210,
     jobs: int = 1,
     ridge: float = RIDGE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Docket:
     """Examine `count` training points of `dataset` (all, if it has fewer): exact laws and every certificate.
 
-    progress(done, total) is called after every chunk of points.
+    few: how many of them the claims try that need work for each. progress(done, total) is called after every chunk.
+    Raises FloatingPointError for a point whose exact laws doubles do not resolve.
     """
     started = time.perf_counter()
     problem = linear.RidgeProblem(dataset.train_features, dataset.train_targets, ridge=ridge)
@@ -112,30 +144,51 @@ def build(
         learn_noise=NOISE,
         unlearn_noise=NOISE,
     )
-    indices = spread_indices(problem, count)
-    chunks = [[int(i) for i in part] for part in np.array_split(indices, max(1, len(indices) // 8))]
-    rows = []
-    work = (delayed(_examine_chunk)(problem, schedule, chunk, DELTA, DELTA_S) for chunk in chunks)
-    for done in Parallel(n_jobs=jobs, return_as="generator")(work):
-        rows += done
+    leverage = problem.leverage()
+    indices = spread_over(leverage, count)
+    total = 2 * len(indices)  # every point once exact, once certified
+    done = 0
+
+    def finished(points: int) -> None:
+        nonlocal done
+        done += points
         if progress is not None:
-            progress(len(rows), len(indices))
-    instances = []
-    for index, (_, _, known) in zip(indices, rows, strict=True):
-        shared: dict[str, object] = {}
-        for epsilon, found in known:
-            instance = RidgeInstance(problem, schedule, int(index), epsilon, DELTA_S, dataset.name)
-            instance.recall(found, shared)
-            instances.append(instance)
+            progress(done, total)
+
+    exact = deletion_neighbourhoods(
+        problem,
+        schedule,
+        DELTA,
+        SHARES_OF_EXACT,
+        indices,
+        chunk=max(1, min(1000, -(-len(indices) // max(1, jobs)))),
+        workers=jobs,
+        progress=finished,
+    )
+    refused = indices[exact.rank < 0]
+    if len(refused):
+        raise FloatingPointError(f"training point {refused[0]}: its exact laws are not resolved in float64")
+    chunks = np.array_split(np.arange(len(indices)), max(1, len(indices) // _CHUNK))
+    work = (delayed(_certify)(problem, schedule, indices[part], exact.epsilons[part]) for part in chunks)
+    parts = []
+    for part, found in zip(chunks, Parallel(n_jobs=jobs, return_as="generator")(work), strict=True):
+        parts.append(found)
+        finished(len(part))
+    certified = {method: np.concatenate([part[0][method] for part in parts]) for method in METHODS}
+    known = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
     return Docket(
+        name=dataset.name,
         data=f"{dataset.name}: {dataset.description}",
         problem=problem,
         schedule=schedule,
         delta=DELTA,
         delta_s=DELTA_S,
         indices=indices,
-        exact=np.array([row[0] for row in rows]),
-        certified={method: np.array([row[1][method] for row in rows]) for method in METHODS},
-        instances=tuple(instances),
+        leverage=leverage[indices],
+        exact=exact.epsilon,
+        certified=certified,
+        epsilons=exact.epsilons,
+        known={"forward": exact.log_forward, "reverse": exact.log_reverse, **known},
+        few=few,
         seconds=time.perf_counter() - started,
     )

@@ -14,7 +14,7 @@ from .codec import decode
 from .html_claim import anchor, breakable, icon, mutant_chip, ratio_text, section, status_badge
 from .html_measured import mutant_matrix, power_part
 from .readable_math import to_html
-from .svg_plot import strips
+from .svg_plot import scatter, strips
 
 Record = dict[str, Any]
 
@@ -195,7 +195,40 @@ def _data_part(data: Record) -> str:
 (unlearning); δ = {data["delta"]:g}, of which {data["delta_s"]:g} for the sensitivity event.</p>
 <div class="scroll"><table class="ratios"><thead><tr><th scope="col">method</th>{headers}</tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div>
-{figure}"""
+{figure}
+{_every_point_part(data, exact, certified)}"""
+
+
+_HARDEST = 10
+
+
+def _every_point_part(data: Record, exact: list[float], certified: dict[str, list[float]]) -> str:
+    """Exact against certified epsilon of every point, a panel per method; and the points that are hardest to forget."""
+    panels = []
+    for name, values in certified.items():
+        pairs = [(math.log(value), math.log(truth)) for value, truth in zip(values, exact, strict=True) if truth > 0]
+        plot = scatter(pairs)
+        if plot:
+            panels.append(f'<figure class="panel"><figcaption>{escape(name)}</figcaption>{plot}</figure>')
+    if not panels:
+        return ""
+    hardest = sorted(range(len(exact)), key=lambda place: -exact[place])[:_HARDEST]
+    headers = "".join(f'<th scope="col" class="number">{escape(name)}</th>' for name in certified)
+    rows = "".join(
+        f'<tr><th scope="row">{data["index"][place]}</th>'
+        f'<td class="number">{decode(data["leverage"][place]):.3g}</td>'
+        f'<td class="number">{exact[place]:.4g}</td>'
+        + "".join(f'<td class="number">{values[place]:.4g}</td>' for values in certified.values())
+        + "</tr>"
+        for place in hardest
+    )
+    return f"""<h3>Every training point: exact and certified ε</h3>
+<p class="soft">Exact ε (up) against certified ε (right) at δ = {data["delta"]:g}, one dot for each of the
+{data["points"]} points; the distance to the diagonal is what the certificate gives away.</p>
+<div class="panels">{"".join(panels)}</div>
+<h3>Hardest to forget</h3>
+<div class="scroll"><table class="ratios"><thead><tr><th scope="col">point</th><th scope="col" class="number">leverage</th>
+<th scope="col" class="number">exact ε</th>{headers}</tr></thead><tbody>{rows}</tbody></table></div>"""
 
 
 def _ratio_row(name: str, ratios: list[float], values: list[float]) -> str:

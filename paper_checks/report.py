@@ -121,6 +121,7 @@ def docket_record(docket: Docket) -> dict[str, Any]:
         "learn_noise": docket.schedule.learn_noise,
         "unlearn_noise": docket.schedule.unlearn_noise,
         "index": docket.indices.tolist(),
+        "leverage": encode(docket.leverage.tolist()),
         "exact_epsilon": encode(docket.exact.tolist()),
         "certified_epsilon": {method: encode(values.tolist()) for method, values in docket.certified.items()},
         "ratio_min_median_max": {method: list(row) for method, row in docket.ratios().items()},

@@ -1,13 +1,15 @@
 """The commands as a user calls them: what they write, what they print, and their exit status."""
 
 import json
-import math
+import pickle
 
 import numpy as np
 import pytest
 
 import linear
 from bounds import __main__ as bounds_command
+from bounds.deletion import certify as certify_point
+from linear.datasets import Dataset
 from paper_checks import __main__ as court_command
 from paper_checks import cli, docket, replay
 from paper_checks.registry import all_claims
@@ -160,11 +162,43 @@ def test_the_console_command_names_its_verbs(capsys):
     assert "bok2024.strongly_convex" in capsys.readouterr().out
 
 
-def test_docket_spreads_over_leverages_and_certifies_above_exact():
-    rng = np.random.default_rng(3)
-    problem = linear.RidgeProblem(rng.standard_normal((50, 4)), rng.standard_normal(50), ridge=1.0)
-    chosen = docket.spread_indices(problem, 7)
-    leverage = problem.leverage()
+def test_docket_spreads_over_leverages():
+    leverage = np.random.default_rng(3).random(50)
+    chosen = docket.spread_over(leverage, 7)
     assert len(chosen) == 7 and leverage[chosen].min() == leverage.min() and leverage[chosen].max() == leverage.max()
-    assert len(docket.spread_indices(problem, 500)) == 50
-    assert math.isfinite(leverage.max())
+    assert len(docket.spread_over(leverage, 500)) == 50
+
+
+def test_the_docket_holds_every_point_as_the_laws_and_the_certificates_give_it(monkeypatch):
+    """Against the paths for one point: exact epsilon and divergences from its pair, certificates from `certify`."""
+    monkeypatch.setattr(docket, "LEARN_STEPS", 12)
+    monkeypatch.setattr(docket, "UNLEARN_STEPS", 3)
+    rng = np.random.default_rng(4)
+    features, targets = rng.standard_normal((30, 5)) / 5, rng.standard_normal((30, 2))
+    data = Dataset("made", features, targets, features[:0], targets[:0], "thirty rows")
+    told = []
+    found = docket.build(data, 100, few=4, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (60, 60)
+    assert found.indices.tolist() == list(range(30))
+    assert len(found.instances) == 30 * 3 and len(found.spread) == 4 * 3
+    assert {(instance.index, instance.epsilon) for instance in found.spread} <= {
+        (instance.index, instance.epsilon) for instance in found.instances
+    }
+    for instance in found.instances[::7]:
+        place = instance.index
+        pair = linear.deletion_pair(found.problem, found.schedule, place)
+        assert found.exact[place] == pytest.approx(float(pair.epsilon(docket.DELTA)), rel=1e-7)
+        for side in ("forward", "reverse"):
+            exact = float(pair.log_hockey_stick(instance.epsilon, side == "reverse"))
+            assert instance.log_hockey_stick(side) == pytest.approx(exact, rel=1e-10, abs=1e-8)
+            for method in docket.JUDGED:
+                one = certify_point(found.problem, found.schedule, place, delta_s=docket.DELTA_S, method=method)
+                promised = getattr(one, f"log_{side}")(instance.epsilon)
+                assert instance.certified(method, side) == pytest.approx(promised, rel=1e-4)
+                assert instance.certified(method, side) >= exact - 1e-9 * abs(exact)
+    for method, values in found.certified.items():
+        one = certify_point(found.problem, found.schedule, 8, delta_s=docket.DELTA_S, method=method)
+        assert values[8] == pytest.approx(one.epsilon(docket.DELTA), rel=5e-3)
+    travelled = pickle.loads(pickle.dumps(found))
+    assert [str(one) for one in travelled.spread] == [str(one) for one in found.spread]
+    assert "instances" not in found.__getstate__()

@@ -338,6 +338,7 @@ def docket():
         delta=1e-5,
         delta_s=5e-6,
         indices=np.arange(240),
+        leverage=np.linspace(0.01, 0.2, 240),
         exact=exact,
         certified=certified,
         ratios=lambda: table,
@@ -508,6 +509,29 @@ def test_the_data_table_holds_the_ratios_and_medians(saved):
     assert re.findall(r">([^<]+)</td>", row) == [f"{value:.4g}" for value in wanted]
     assert re.search(r'<th scope="row">hull</th>.*?>inf</td>', part)
     assert 'class="strips"' in part and "digits: &lt;small&gt; pictures" in part
+
+
+def test_every_training_point_has_its_dot_and_the_hardest_are_listed_first(saved):
+    data = docket()
+    part = saved.text[saved.text.index('id="data"') : saved.text.index('id="mutants"')]
+    panels = re.findall(r'<figure class="panel"><figcaption>(\w+)</figcaption>(.*?)</figure>', part, re.DOTALL)
+    assert [name for name, _ in panels] == ["hull", "best"]
+    for name, panel in panels:
+        shown = panel.count("h0") + panel.count("l-3 6z")
+        # The infinite certificate has no place, and dots on one spot of the paper are drawn once.
+        assert 0.9 * 240 < shown <= 240 - (name == "hull")
+    table = part[part.index("Hardest to forget") :]
+    listed = [int(point) for point in re.findall(r'<th scope="row">(\d+)</th>', table)]
+    assert listed == np.argsort(-data.exact)[:10].tolist()
+    first = re.search(r'<th scope="row">\d+</th>(.*?)</tr>', table)[1]
+    hardest = listed[0]
+    values = [
+        data.leverage[hardest],
+        data.exact[hardest],
+        data.certified["hull"][hardest],
+        data.certified["best"][hardest],
+    ]
+    assert re.findall(r">([^<]+)</td>", first) == [f"{values[0]:.3g}", *(f"{value:.4g}" for value in values[1:])]
 
 
 def test_text_from_outside_cannot_become_markup():

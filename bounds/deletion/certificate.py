@@ -99,19 +99,22 @@ class Certificates:
     @property
     def mu(self) -> Array:
         """Gaussian-DP parameters; nan for "coupling"."""
-        return self._gathered(lambda bound, count: bound.mu)
+        return self._gathered(lambda bound, where: bound.mu)
 
-    def log_forward(self, epsilon: float) -> Array:
-        """Upper bounds on the log hockey-stick of unlearned from reference."""
-        return self._gathered(lambda bound, count: np.minimum(bound.forward(float(epsilon)), 0.0))
+    def log_forward(self, epsilon: float | Array) -> Array:
+        """Upper bounds on the log hockey-stick of unlearned from reference, at one epsilon or one for each, (m,)."""
+        at = self._at(epsilon)
+        return self._gathered(lambda bound, where: np.minimum(bound.forward(at(where)), 0.0))
 
-    def log_reverse(self, epsilon: float) -> Array:
-        """Upper bounds on the log hockey-stick of reference from unlearned."""
-        return self._gathered(lambda bound, count: np.minimum(bound.reverse(float(epsilon)), 0.0))
+    def log_reverse(self, epsilon: float | Array) -> Array:
+        """Upper bounds on the log hockey-stick of reference from unlearned, at one epsilon or one for each, (m,)."""
+        at = self._at(epsilon)
+        return self._gathered(lambda bound, where: np.minimum(bound.reverse(at(where)), 0.0))
 
-    def log_delta(self, epsilon: float) -> Array:
-        """Natural logs of the two-sided delta at `epsilon`: the larger of both directions."""
-        return self._gathered(lambda bound, count: _log_delta(bound, float(epsilon)))
+    def log_delta(self, epsilon: float | Array) -> Array:
+        """Natural logs of the two-sided delta at `epsilon` (one, or one for each): the larger of both directions."""
+        at = self._at(epsilon)
+        return self._gathered(lambda bound, where: _log_delta(bound, at(where)))
 
     def delta(self, epsilon: float) -> Array:
         """The two-sided delta at `epsilon`."""
@@ -125,13 +128,21 @@ class Certificates:
     def epsilon(self, delta: float) -> Array:
         """Epsilons >= 0 at which the promised delta is at most `delta`, smallest to 1e-7 relative; inf if none."""
         target = _log_target(delta)
-        return self._gathered(lambda bound, count: _epsilon(bound, (count,), target))
+        return self._gathered(lambda bound, where: _epsilon(bound, (len(where),), target))
 
-    def _gathered(self, number: Callable[[Method, int], Any]) -> Array:
+    def _at(self, epsilon: float | Array) -> Callable[[NDArray[np.intp]], Any]:
+        if np.ndim(epsilon) == 0:
+            return lambda where: float(epsilon)
+        each = np.asarray(epsilon, dtype=np.float64)
+        if each.shape != (len(self),):
+            raise ValueError(f"epsilon has shape {each.shape}: must be one number or have shape ({len(self)},)")
+        return lambda where: each[where]
+
+    def _gathered(self, number: Callable[[Method, NDArray[np.intp]], Any]) -> Array:
         found = np.empty(len(self))
         done = 0
         for where, facts, bound in self.parts:
-            found[where] = number(bound, len(where))
+            found[where] = number(bound, where)
             facts.let_go()
             done += len(where)
             if self.progress is not None:
@@ -256,6 +267,47 @@ def certify_all(
         if progress is not None:
             progress(done, len(chosen))
     return Certificates(method, spent, chosen, tuple(parts), progress)
+
+
+def certify_all_each(
+    problem: linear.RidgeProblem,
+    schedule: linear.Schedule,
+    indices: Any = None,
+    *,
+    delta_s: float,
+    chunk: int = CHUNK,
+) -> dict[str, Certificates]:
+    """The certificates of every method for many deletions, their common work done once; see `certify_all`."""
+    chosen = positions(problem, indices)
+    spent = dict.fromkeys(METHODS, delta_s)
+    parts: dict[str, list[tuple[NDArray[np.intp], DeletionFacts, Method]]] = {method: [] for method in METHODS}
+    for where, facts in gathered(problem, schedule, chosen, chunk):
+        facts = facts.without_bulk()
+        found: dict[str, Method] = {}
+        for method in METHODS:
+            if method == "best":
+                found[method] = Best(tuple(found[name] for name in _BEST_OF))
+            else:
+                spent[method], found[method] = build_bound(facts, delta_s, method)
+            parts[method].append((where, facts, found[method]))
+    spent["best"] = spent["hull"]
+    return {method: Certificates(method, spent[method], chosen, tuple(parts[method])) for method in METHODS}
+
+
+def epsilon_each(each: dict[str, Certificates], delta: float) -> dict[str, Array]:
+    """The epsilon at `delta` of every method of `certify_all_each`, (m,); the best of each direction found once."""
+    target = _log_target(delta)
+
+    def one_sided(certificates: Certificates, side: str) -> Array:
+        return certificates._gathered(lambda bound, where: _one_sided_epsilon(bound, (len(where),), target, side))
+
+    sides = {
+        method: [one_sided(certificates, side) for side in ("forward", "reverse")]
+        for method, certificates in each.items()
+        if method != "best"
+    }
+    best = [np.minimum.reduce([sides[name][side] for name in _BEST_OF]) for side in (0, 1)]
+    return {method: np.maximum(*(sides[method] if method != "best" else best)) for method in each}
 
 
 def gathered(

@@ -41,11 +41,11 @@ def noiseless_learning() -> Iterator[RidgeInstance]:
 
 
 def everywhere(court: Court, rng: np.random.Generator) -> Iterator[RidgeInstance]:
-    """Corners, random small problems, then the data set's training points."""
+    """Corners, random small problems, then training points of the data set spread over all leverages."""
     yield from noiseless_learning()
     yield from ridge.instances(150 * court.effort, rng)
     if court.docket is not None:
-        yield from court.docket.instances
+        yield from court.docket.spread
 
 
 def small(court: Court, rng: np.random.Generator) -> Iterator[RidgeInstance]:

@@ -21,6 +21,7 @@ from ..verdict import Log
 
 
 def everywhere(court: Court, rng: np.random.Generator) -> Iterator[RidgeInstance]:
+    """Corners, random small problems, then every training point of the data set."""
     yield from noiseless_learning()
     yield from ridge.instances(100 * court.effort, rng)
     if court.docket is not None:
