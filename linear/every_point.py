@@ -216,10 +216,11 @@ def _around(pairs: ManyPairs, delta: float, shares: Array) -> tuple[Array, Array
     return values, np.stack([np.zeros_like(epsilon), *(one.error for one in found)], axis=1)
 
 
-def _allowed_around(values: Array) -> Array:
-    allowed = _allowed(values, absolute=_ABSOLUTE, relative=_RELATIVE)
-    allowed[:, 0] = _allowed(values[:, 0], absolute=0.0, relative=_EPSILON_TOLERANCE)
-    return allowed
+def _allowed_around(values: Array) -> tuple[Array, Array]:
+    logarithms = _allowed(values[:, 1:], absolute=_ABSOLUTE, relative=(_RELATIVE, _ROUNDING))
+    epsilon = _allowed(values[:, :1], absolute=0.0, relative=(_EPSILON_TOLERANCE, _EPSILON_TOLERANCE))
+    reduction, rounding = (np.hstack(parts) for parts in zip(epsilon, logarithms, strict=True))
+    return reduction, rounding
 
 
 def _logarithms(pairs: ManyPairs, epsilons: Array) -> tuple[Array, Array]:

@@ -171,3 +171,23 @@ def test_wrong_calls_name_the_argument_the_value_and_the_rule():
     with pytest.raises(ValueError, match=r"delta = 2\.0: must lie strictly"):
         certify_all(problem, schedule, [1], delta_s=0.1).epsilon(2.0)
     assert certify_all(problem, schedule, [], delta_s=0.1).log_delta(1.0).shape == (0,)
+
+
+def test_all_methods_at_once_are_each_by_itself(digits):
+    problem, schedule = digits
+    indices = np.arange(0, 1500, 100)
+    each = certificate.certify_all_each(problem, schedule, indices, delta_s=5e-6, chunk=7)
+    together = certificate.epsilon_each(each, 1e-5)
+    own = np.linspace(0.1, 0.6, len(indices))
+    for method in METHODS:
+        alone = certify_all(problem, schedule, indices, delta_s=5e-6, method=method)
+        np.testing.assert_allclose(together[method], alone.epsilon(1e-5), rtol=1e-6)
+        assert each[method].delta_s == alone.delta_s and each[method].method == method
+        forward, reverse = each[method].log_forward(own), each[method].log_reverse(own)
+        for k in (0, 9):
+            one = certify(problem, schedule, int(indices[k]), delta_s=5e-6, method=method)
+            assert forward[k] == pytest.approx(one.log_forward(float(own[k])), rel=1e-8)
+            assert reverse[k] == pytest.approx(one.log_reverse(float(own[k])), rel=1e-3)
+            assert reverse[k] >= one.log_reverse(float(own[k])) * (1 + 1e-8)
+    with pytest.raises(ValueError, match=r"epsilon has shape \(2,\): must be one number or have shape \(15,\)"):
+        each["hull"].log_delta(np.array([0.1, 0.2]))

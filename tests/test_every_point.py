@@ -339,3 +339,26 @@ def test_bad_arguments_are_named():
         linear.deletion_profile(problem, schedule_of(problem, learn_noise=0.0, unlearn=0), 1.0)
     with pytest.raises(FloatingPointError, match="beyond the range"):
         linear.deletion_profile(problem, schedule_of(problem, 8.0, learn=900), 1.0)
+
+
+def test_each_point_around_its_own_epsilon():
+    """Epsilon as `deletion_epsilons` finds it, and the divergences there as the pair of that point has them."""
+    problem = problem_of(points=10)
+    schedule = schedule_of(problem)
+    found = every_point.deletion_neighbourhoods(problem, schedule, 1e-4, [0.5, 1.0, 1.25], [7, 0, 3], chunk=2)
+    expected = every_point.deletion_epsilons(problem, schedule, 1e-4, [7, 0, 3])
+    np.testing.assert_allclose(found.epsilon, expected.epsilon[:, 0], rtol=1e-9)
+    for place, index in enumerate(found.indices):
+        pair = linear.deletion_pair(problem, schedule, int(index))
+        for share in range(3):
+            at = float(found.epsilons[place, share])
+            for values, reverse in ((found.log_forward, False), (found.log_reverse, True)):
+                assert values[place, share] == pytest.approx(
+                    float(pair.log_hockey_stick(at, reverse)), rel=1e-10, abs=1e-8
+                )
+    largest = np.maximum(found.log_forward, found.log_reverse)[:, 1]
+    np.testing.assert_allclose(largest, np.log(1e-4), atol=1e-6)
+    with pytest.raises(ValueError, match=r"delta = 1\.0: must lie strictly between 0 and 1"):
+        every_point.deletion_neighbourhoods(problem, schedule, 1.0, [1.0])
+    with pytest.raises(ValueError, match=r"share holds 0\.0: every entry must be positive"):
+        every_point.deletion_neighbourhoods(problem, schedule, 0.1, [1.0, 0.0])
