@@ -216,7 +216,7 @@ CLAIMS = (
     Claim(
         id="adapted.cheapest_plan",
         source=SOURCE,
-        statement="w_k = sig_k^2 Phi_{k+1}' V_k^{-1} G_k closes the gap and has the least E[B] of all causal linear plans.",
+        statement="w_k = sigma_k^2 Phi_{k+1}' V_k^{-1} G_k closes the gap and has the least E[B] of all causal linear plans.",
         provenance="derived",
         against="the least-norm problems of all causal linear plans; E[B] from the plan's response to single noises",
         promise=cost(LinearQuadratic),

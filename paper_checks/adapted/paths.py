@@ -192,7 +192,7 @@ CLAIMS = (
         why="Attained where the gap is known beforehand.",
         mutants=(
             Mutant(name="E[B]/4", promise=half(0.25)),
-            Mutant(name="E[sqrt B]^2/2", promise=mean_root),
+            Mutant(name="half the squared mean of the root of B", promise=mean_root),
         ),
     ),
 )

@@ -137,7 +137,7 @@ CLAIMS = (
     Claim(
         id="adapted.sure_budget",
         source=SOURCE,
-        statement="If B = sum_k |w_k|^2/sig_k^2 <= mu^2 surely, (P, Q) is mu-GDP in both directions.",
+        statement="If B = sum_k |w_k|^2/sigma_k^2 <= mu^2 surely, (P, Q) is mu-GDP in both directions.",
         provenance="derived",
         against="closed form (known gaps) and quadrature (bends that depend on the state), two noisy steps on the line",
         promise=promise(sure_budget),
@@ -149,7 +149,7 @@ CLAIMS = (
             Mutant(name="the largest step only", promise=promise(largest_only)),
             Mutant(name="one noise reused in two steps", leg=_Reused()),  # type: ignore[arg-type]
             # larger than the budget, so not false: refuted for being attained nowhere
-            Mutant(name="sum of |w_k|/sig_k squared after the sum, as tight", promise=promise(squared_sum)),
+            Mutant(name="sum of |w_k|/sigma_k squared after the sum, as tight", promise=promise(squared_sum)),
         ),
     ),
 )

@@ -140,7 +140,7 @@ CLAIMS = (
     Claim(
         id="adapted.truncated",
         source=SOURCE,
-        statement="H_{e^eps}(P||Q) <= d_mu(eps) + Pr_X[B > mu^2] for every mu (here at the tail delta_s).",
+        statement="H_{e^eps}(P||Q) <= d_mu(eps) + P(B > mu^2) for every mu, B along X (here at the tail delta_s).",
         provenance="derived",
         against=AGAINST,
         promise=at_quantile(),
@@ -157,13 +157,13 @@ CLAIMS = (
         mutants=(
             Mutant(name="the tail dropped", promise=at_quantile(pays=False)),
             Mutant(name="E[B] for the quantile", promise=at_quantile(mu=from_mean)),
-            Mutant(name="mu the median of sqrt B", promise=at_quantile(mu=median)),
+            Mutant(name="mu the median of the root of B", promise=at_quantile(mu=median)),
         ),
     ),
     Claim(
         id="adapted.truncated_reverse",
         source=SOURCE,
-        statement="H_{e^eps}(Q||P) <= min_mu { d_mu(eps) + Pr_{X'}[B' > mu^2] }, B' the budget of a plan run from X'.",
+        statement="H_{e^eps}(Q||P) <= min_mu { d_mu(eps) + P(B' > mu^2) }, B' the budget of a plan run from X'.",
         provenance="derived",
         against=AGAINST,
         promise=best("reference"),
@@ -177,6 +177,6 @@ CLAIMS = (
             ),
         ),
         expected="survived",
-        mutants=(Mutant(name="Pr_X[B > mu^2] used for both directions", promise=one_tail_for_both),),
+        mutants=(Mutant(name="P(B > mu^2) along X used for both directions", promise=one_tail_for_both),),
     ),
 )
