@@ -271,3 +271,14 @@ def test_bad_calls_are_refused():
     with pytest.raises(ValueError, match="unlearn_noise has 1 entries: must have one per request, 2"):
         calibrate_requests(problem, schedule, [0, 1], epsilon=1.0, delta=0.1)
     assert "whole_horizon" in METHODS
+
+
+def test_the_reverse_direction_pays_for_its_tail():
+    """A row that outweighs all: the bound of the forward direction is below the exact divergence of the reverse one."""
+    problem = linear.RidgeProblem([[1.0], [0.001]], [20.0, 0.0], ridge=1e-3)
+    schedule = linear.Schedule(step_size=0.3, learn_steps=3, unlearn_steps=1, learn_noise=1.0, unlearn_noise=0.1)
+    exact = float(linear.batch_deletion_pair(problem, schedule, [0, 1]).log_hockey_stick(100.0, reverse=True))
+    for method in ("direction_aware", "best"):
+        certificate = certify_requests(problem, schedule, [[0, 1]], delta_s=1e-6, method=method)
+        assert certificate.log_forward(100.0) < exact - 0.1
+        assert certificate.log_reverse(100.0) >= exact
