@@ -93,6 +93,9 @@ def test_perfect_separation_is_reported_as_the_limit_of_the_runs() -> None:
     p, q = rng.normal(size=(90, 2)) + 50.0, rng.normal(size=(90, 2))
     found = audit_samples(p, q)
     assert found.mu == pytest.approx(found.most_mu, rel=1e-6)
+    # 30 of 30 and 0 of 30: 0.05 shared by five bounds, each of two limits.
+    limit = 1 - (0.05 / 5 / 2) ** (1 / 30)
+    assert found.mu == pytest.approx(-2 * special.ndtri(limit), rel=1e-6)
     assert found.runs == (90, 90)
     assert found.measured == (30, 30)
     more = audit_samples(rng.normal(size=(900, 2)) + 50.0, rng.normal(size=(900, 2)))

@@ -90,6 +90,37 @@ def test_audit(results: Path, capsys: pytest.CaptureFixture) -> None:
     assert arrays["estimated_mu"][-1, 0] > 2 * arrays["null_estimated_mu"].max()
 
 
+def test_noisy_steps_are_paid_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every method makes exactly the steps that its budget buys; the control makes only the fine-tuning among them."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from torch_bridge.experiments import clipping, problem
+
+    settings = clipping.SCALES["smoke"]
+    made = problem.load_problem("digits", None, net="mlp", hidden=4, rows=500, test_rows=10)
+    retain, validation, _ = clipping._splits(made, settings)
+    assert not (retain & validation).any()
+    zero = torch.zeros((settings.seeds, made.network.size))
+    setup = clipping.Setup(made, settings, retain, validation, zero, [zero] * len(settings.private), [])
+    seen: list[int] = []
+
+    def count(network: object, examples: object, plan: object, **more: object) -> SimpleNamespace:
+        seen.append(plan.steps)
+        return SimpleNamespace(vectors=zero, records={})
+
+    monkeypatch.setattr(clipping, "train", count)
+    for name, candidates in clipping._candidates(setup).items():
+        for candidate in candidates:
+            if clipping._one(setup, candidate, 3.0) is not None:
+                free = candidate.noisy_steps if name.startswith("control") else 0
+                assert seen[-1] == setup.steps(3.0) - free
+            else:
+                assert candidate.noisy_steps >= setup.steps(3.0)
+    assert len(seen) >= 10
+
+
 def test_compute_to_target_interpolates_and_says_when_it_cannot() -> None:
     from torch_bridge.experiments.clipping import _compute_to_target
 

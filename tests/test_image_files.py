@@ -149,6 +149,20 @@ def test_cifar_refuses_tampered_streams(tmp_path: Path, damage: str) -> None:
         read_cifar(tmp_path)
 
 
+@pytest.mark.parametrize(("codec", "read"), [(b"latin1", True), (b"utf-8", False), (b"bz2", False)])
+def test_only_the_codec_that_pickles_need_is_let_in(tmp_path: Path, codec: bytes, read: bool) -> None:
+    write_cifar10(tmp_path)
+    good = python2_pickle({b"data": pixels(2), b"labels": [0, 1]})
+    extra = b"U\1xc_codecs\nencode\n(X\1\0\0\0aX" + len(codec).to_bytes(4, "little") + codec + b"tR"
+    assert good.endswith(b"u.")
+    (tmp_path / "test_batch").write_bytes(good[:-2] + extra + b"u.")
+    if read:
+        assert len(read_cifar(tmp_path)[1][0]) == 2
+    else:
+        with pytest.raises(ValueError, match="must be text and 'latin1'"):
+            read_cifar(tmp_path)
+
+
 def test_cifar_names_what_is_missing(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     (tmp_path / "data_batch_2").unlink()
