@@ -26,7 +26,12 @@ SETTINGS = _runs.SETTINGS
 
 def data(settings: Any, dataset: Any, progress: Progress) -> Arrays:
     """Tuned test accuracies (methods, budgets, seeds)."""
-    numbers, arrays = saved.read(_runs.NAME)
+    return accuracies(_runs.NAME)
+
+
+def accuracies(name: str) -> Arrays:
+    """The same of any experiment of its kind."""
+    numbers, arrays = saved.read(name)
     return {
         "budget": np.array(numbers["budgets"], dtype=float),
         "method": np.array(numbers["method_order"]),
