@@ -145,7 +145,9 @@ def collect(
 def inputs_hash(module: Any, settings: Settings, dataset: Dataset | None) -> str:
     """SHA-256 of all that the numbers depend on."""
     digest = hashlib.sha256(json.dumps([module.ABOUT.id, dict(settings)], sort_keys=True).encode())
-    digest.update(Path(module.__file__).read_bytes())
+    own = Path(module.__file__)
+    for path in (own, *sorted(own.parent.glob("_*.py"))):
+        digest.update(path.read_bytes())
     digest.update(_sources().encode())
     for name in module.ABOUT.results:
         digest.update((ROOT.parent / name).read_bytes())

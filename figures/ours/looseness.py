@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import linear
-from bounds.deletion import certify_each
+from bounds.deletion import certify_all
+from bounds.deletion.adapted import adapted_epsilons
 from bounds.deletion.theories import comparison
 from linear.datasets import Dataset
 
@@ -18,59 +18,59 @@ from ..gallery import About, Arrays, Found, Progress
 
 ABOUT = About(
     id="ours/looseness",
-    shows="How loose each certificate is on each training point: certified epsilon over the exact one",
+    shows="How loose each certificate is on every training point: certified epsilon over the exact one",
     original="ours",
     statement="derived.coupling",
     needs="data set",
     minutes=1.0,
 )
-_BASE = {**ridge_setting.RIDGE, "delta": 1e-5, "delta_s": 5e-6, "points": 210}
+_BASE = {**ridge_setting.RIDGE, "delta": 1e-5, "delta_s": 5e-6, "points": 0}
 SETTINGS = {"full": _BASE, "smoke": {**_BASE, "learn_steps": 8, "points": 4}}
-METHODS = ("unlearning_only", "hull", "direction_aware", "coupling")
+METHODS = ("unlearning_only", "hull", "direction_aware", "coupling", "adapted")
 TABLE = ("point", "leverage", "exact", *METHODS)
 _LOOKS = {
     "unlearning_only": ("unlearning only (P1)", style.PALE, "s"),
     "hull": ("best shifts", style.CLAIM, "o"),
     "direction_aware": ("direction-aware", style.OTHER, "^"),
     "coupling": ("coupling", style.TRUTH, "o"),
+    "adapted": ("adapted shifts", style.THIRD, "v"),
 }
 
 
 def data(settings: Any, dataset: Dataset, progress: Progress) -> Arrays:
-    """Exact and certified epsilon of `points` training points spread by leverage."""
+    """Exact and certified epsilon of `points` training points spread by leverage; 0 for all."""
     problem, schedule = ridge_setting.problem_and_schedule(settings, dataset)
-    points = comparison.spread(problem, int(settings["points"]))
-    work = partial(_point, problem, schedule, settings["delta"], settings["delta_s"])
-    rows = np.array(ridge_setting.each(work, points.tolist(), progress))
-    names = dict(zip(("exact", *METHODS), rows.T, strict=True))
+    points, delta = comparison.spread(problem, int(settings["points"]) or None), float(settings["delta"])
+    found = {"exact": linear.deletion_epsilons(problem, schedule, delta, points).epsilon[:, 0]}
+    for done, method in enumerate(METHODS, start=1):
+        progress(done, len(METHODS) + 1)
+        if method == "adapted":
+            found[method] = adapted_epsilons(problem, schedule, delta=delta, indices=points).epsilon
+        else:
+            certificates = certify_all(problem, schedule, points, delta_s=settings["delta_s"], method=method)
+            found[method] = certificates.epsilon(delta)
     return {
         "point": points,
         "leverage": problem.leverage(points),
-        **names,
+        **found,
         "step_size": np.array(schedule.step_size),
         "total": np.array(problem.n_points),
     }
 
 
-def _point(
-    problem: linear.RidgeProblem, schedule: linear.Schedule, delta: float, delta_s: float, index: int
-) -> list[float]:
-    exact = float(linear.deletion_pair(problem, schedule, index).epsilon(delta))
-    each = certify_each(problem, schedule, index, delta_s=delta_s)
-    return [exact, *(each[method].epsilon(delta) for method in METHODS)]
-
-
 def draw(found: Found) -> Figure:
     """Ratio against the exact epsilon, one mark per point and method; the medians at the right."""
-    figure, axis = style.canvas(3.7)
+    figure, axis = style.canvas(3.9)
     exact = found["exact"]
     kept = exact > 0
-    medians = {method: float(np.median(found[method][kept] / exact[kept])) for method in METHODS}
+    ratios = {method: found[method][kept] / exact[kept] for method in METHODS}
+    medians = {method: float(np.median(ratio)) for method, ratio in ratios.items()}
+    top = max(2.0, 1.3 * max(float(ratio[np.isfinite(ratio)].max(initial=1.0)) for ratio in ratios.values()))
     size = 9 if kept.sum() < 400 else 3
     for method, (_, color, marker) in _LOOKS.items():
         axis.scatter(
             exact[kept],
-            found[method][kept] / exact[kept],
+            np.minimum(ratios[method], 0.96 * top),  # what is infinite stands at the upper edge
             s=size,
             marker=marker,
             facecolors="none" if marker != "s" else color,
@@ -82,7 +82,7 @@ def draw(found: Found) -> Figure:
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
-    axis.set_ylim(0.9, max(2.0, 1.3 * max(float((found[m][kept] / exact[kept]).max()) for m in METHODS)))
+    axis.set_ylim(0.9, top)
     axis.minorticks_off()
     axis.grid(axis="y")
     low, high = exact[kept].min(), exact[kept].max()
@@ -90,20 +90,17 @@ def draw(found: Found) -> Figure:
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.set_xlabel(f"exact epsilon at delta = {found.settings['delta']:g}")
     axis.set_ylabel("certified / exact epsilon")
-    places = style.spaced([np.log(medians[method]) for method in METHODS], 0.28)
-    for method, place in zip(METHODS, places, strict=True):
+    labels = [("exact", style.TRUTH, 1.0)]
+    for method in METHODS:
         words, color, _ = _LOOKS[method]
-        shown = style.GREY if color == style.PALE else color
-        axis.text(
-            1.015,
-            float(np.exp(place)),
-            f"{words}: x {medians[method]:.2g}" if medians[method] < 10 else f"{words}: x {medians[method]:.0f}",
-            transform=axis.get_yaxis_transform(),
-            color=shown,
-            va="center",
-            weight="bold",
-        )
-    axis.text(1.015, 1.0, "exact", transform=axis.get_yaxis_transform(), va="center")
+        times = medians[method]
+        shown = f"{times:.0f}" if times >= 9.95 else f"{times:.3g}" if times < 1.5 else f"{times:.2g}"
+        labels.append((f"{words}: x {shown}", style.GREY if color == style.PALE else color, times))
+    places = style.spaced([np.log(at) for _, _, at in labels], 0.3)
+    lift = places[0]  # the exact line keeps its place; labels pushed below it move all others up
+    for (text, color, _), place in zip(labels, places, strict=True):
+        at = float(np.exp(place - min(lift, 0.0)))
+        axis.text(1.015, at, text, transform=axis.get_yaxis_transform(), color=color, va="center", weight="bold")
     style.title(figure, "What each certificate is worth, point by point")
     return figure
 
@@ -111,15 +108,13 @@ def draw(found: Found) -> Figure:
 def caption(found: Found) -> str:
     """All parameters."""
     s, shown, total = found.settings, len(found["point"]), int(found.number("total"))
-    which = (
-        "every training point"
-        if shown == total
-        else f"{shown:,} of {total:,} training points, spread over the leverages"
-    )
+    which = f"all {total:,}" if shown == total else f"{shown:,} of {total:,}, spread over the leverages"
     none = int((found["exact"] == 0).sum())
     left_out = f" {none} points need nothing (exact epsilon 0) and are left out." if none else ""
+    endless = sum(int(np.isinf(found[method]).sum()) for method in METHODS)
+    left_out += f" {endless} infinite ones stand at the upper edge." if endless else ""
+    words = ridge_setting.describe(s, found.data, found.number("step_size"))
     return (
-        f"Each mark: one of {which}; its certified two-sided epsilon over the exact one, both at delta = {s['delta']:g}, of "
-        f"which delta_s = {s['delta_s']:g} for sensitivities. At the right: medians.{left_out} "
-        f"{ridge_setting.describe(s, found.data, found.number('step_size'))}."
+        f"Each mark: one training point ({which}); its certified two-sided epsilon over the exact one, both at delta = "
+        f"{s['delta']:g}, of which delta_s = {s['delta_s']:g} for sensitivities. At the right: medians.{left_out} {words}."
     )
