@@ -53,7 +53,7 @@ def draw(found: Found) -> Figure:
     most = saved.parsed(found["facts"])["most_mu"]
     axes[0].axhline(most, color=style.PALE, linewidth=0.8, linestyle=(0, (4, 3)))
     axes[0].annotate(
-        "the most these runs could show",
+        "the most these\nruns could show",
         (found["loss"].min(), most),
         (0, 3),
         textcoords="offset points",

@@ -28,6 +28,8 @@ _ENDS = {
     "sgld": ("after SGLD", style.CLAIM, (0, (4, 2)), "o"),
     "plain": ("after plain fine-tuning", style.OTHER, (0, (1, 1)), "^"),
 }
+# Which retrained network stands at the other end.
+_KINDS = {"same_seed": "same seed", "other_seed": "other seed"}
 
 
 def data(settings: Any, dataset: Any, progress: Progress) -> Arrays:
@@ -35,38 +37,46 @@ def data(settings: Any, dataset: Any, progress: Progress) -> Arrays:
     numbers, arrays = saved.read(_difficulty.NAME)
     place = numbers["scores"].index("privacy_loss")
     found = {"loss": arrays["group_privacy_loss"][place], **_difficulty.facts(numbers)}
-    for name in _ENDS:
-        found[f"line_{name}"] = arrays[f"line_{name}"][:, :, 0]
-        found[f"chord_{name}"] = arrays[f"barrier_chord_{name}"][place, :, :, 0]
-        found[f"change_{name}"] = arrays[f"barrier_change_{name}"][place, :, :, 0]
+    for kind in _KINDS:
+        for name in _ENDS:
+            found[f"line_{name}_{kind}"] = arrays[f"line_{name}_{kind}"][:, :, 0]
+            found[f"chord_{name}_{kind}"] = arrays[f"barrier_chord_{name}_{kind}"][place, :, :, 0]
+            found[f"change_{name}_{kind}"] = arrays[f"barrier_change_{name}_{kind}"][place, :, :, 0]
     return found
 
 
 def draw(found: Found) -> Figure:
-    """Left: the loss on the way for the hardest group; middle and right: both readings of the barrier by group."""
-    figure, (line, chord, change) = style.canvas(2.9, 1, 3)
-    for name, (words, color, dashes, marker) in _ENDS.items():
-        values = found[f"line_{name}"][:, -1]
-        line.plot(np.linspace(0, 1, len(values)), values, color=color, linestyle=dashes, label=words)
-        for axis, key in ((chord, "chord"), (change, "change")):
-            runs = found[f"{key}_{name}"]
-            mean = runs.mean(axis=1)
-            half = stats.t.ppf(0.975, runs.shape[1] - 1) * runs.std(axis=1, ddof=1) / np.sqrt(runs.shape[1])
-            axis.errorbar(
-                found["loss"], mean, half, color=color, linestyle=dashes, marker=marker, markersize=3.5, elinewidth=0.8
-            )
-    line.set_xticks([0, 0.5, 1], ["itself", "half way", "retrained"])
-    line.set_ylabel("loss on the forget set")
-    line.set_title("hardest group")
-    line.legend(loc="upper left", handlelength=2.2)
-    low, high = line.get_ylim()
-    line.set_ylim(low, high + 0.45 * (high - low))
-    chord.set_title("height over the chord")
-    change.set_title("largest change")
-    for axis in (chord, change):
-        axis.set_xscale("log")
+    """A row per kind of counterpart: the loss on the way for the hardest group, and both readings of the barrier."""
+    figure, rows = style.canvas(4.7, len(_KINDS), 3)
+    for (kind, words), (line, chord, change) in zip(_KINDS.items(), rows, strict=True):
+        for name, (label, color, dashes, marker) in _ENDS.items():
+            values = found[f"line_{name}_{kind}"][:, -1]
+            line.plot(np.linspace(0, 1, len(values)), values, color=color, linestyle=dashes, label=label)
+            for axis, reading in ((chord, "chord"), (change, "change")):
+                runs = found[f"{reading}_{name}_{kind}"]
+                half = stats.t.ppf(0.975, runs.shape[1] - 1) * runs.std(axis=1, ddof=1) / np.sqrt(runs.shape[1])
+                axis.errorbar(
+                    found["loss"],
+                    runs.mean(axis=1),
+                    half,
+                    color=color,
+                    linestyle=dashes,
+                    marker=marker,
+                    markersize=3.5,
+                    elinewidth=0.8,
+                )
+        line.set_xticks([0, 0.5, 1], [words, "half way", "itself"])
+        line.set_ylabel("loss on the forget set")
+        for axis in (chord, change):
+            axis.set_xscale("log")
+            axis.grid(axis="y")
+    for axis, words in zip(rows[0], ("hardest group", "height over the chord", "largest change"), strict=True):
+        axis.set_title(words)
+    low, high = rows[0, 0].get_ylim()
+    rows[0, 0].set_ylim(low, high + 0.5 * (high - low))
+    rows[0, 0].legend(loc="upper left", handlelength=2.2)
+    for axis in rows[-1, 1:]:
         axis.set_xlabel("privacy loss of the group")
-        axis.grid(axis="y")
     style.title(figure, "Loss on the way to a retrained network")
     return figure
 
@@ -74,8 +84,8 @@ def draw(found: Found) -> Figure:
 def caption(found: Found) -> str:
     """All parameters."""
     return (
-        "Left: loss on the forgotten group along the straight line from a network to its retrained counterpart (same seed), mean "
-        "over seeds. Middle: largest height over the chord; right: largest change from the first end (the two readings of "
-        "'barrier'); means with 95 % t-intervals over seeds, groups cut by privacy loss. "
+        "Left: loss on the forgotten group along the straight line between a network and one retrained without the group, from "
+        "the same or from another seed, mean over seeds. Middle: largest height over the chord; right: largest change (the two "
+        "readings of 'barrier'); means with 95 % t-intervals over seeds, groups cut by privacy loss. "
         f"{_difficulty.describe(found['facts'])}."
     )

@@ -76,7 +76,8 @@ def draw(found: Found) -> Figure:
         rows = np.arange(len(groups)) + (place - 0.5) * 0.28
         right.hlines(rows, values[:, 1].clip(0, budget), values[:, 2].clip(0, budget), color=color, linewidth=1.2)
         right.plot(values[:, 0], rows, marker, color=color, markersize=5, linestyle="none", label=words)
-        for row, count, value in zip(rows, found["censored"][place], values[:, 0], strict=True):
+        ends = np.maximum(values[:, 0], values[:, 2].clip(0, budget))
+        for row, count, value in zip(rows, found["censored"][place], ends, strict=True):
             if count:
                 right.annotate(
                     f"{count}/{seeds} late", (value, row), (6, 0), textcoords="offset points", va="center", color=color
