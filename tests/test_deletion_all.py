@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import linear
-from bounds.deletion import METHODS, Certificates, certificate, certify, certify_all, facts, methods
+from bounds.deletion import (
+    METHODS,
+    Certificates,
+    certificate,
+    certify,
+    certify_all,
+    certify_each,
+    certify_requests_each,
+    facts,
+    methods,
+)
 from bounds.deletion.facts import DeletionFacts
 from linear.datasets import load
 
@@ -147,6 +157,22 @@ def test_without_unlearning_noise_what_unlearning_shrinks_still_tells():
     for side, reverse in (("log_forward", False), ("log_reverse", True)):
         certified = certify(problem, schedule, 0, delta_s=1e-3, method="direction_aware")
         assert getattr(certified, side)(0.1) >= float(exact.log_hockey_stick(0.1, reverse=reverse)) > -30
+
+
+@pytest.mark.parametrize("kept", [1e-3, 1e-6, 1e-8, 1e-12])
+@pytest.mark.parametrize("noise", [0.0, 1e-200])
+def test_without_unlearning_noise_nothing_is_promised_that_is_not_so(kept, noise):
+    problem = linear.RidgeProblem(np.array([[1.0], [1.0]]), np.array([3.0, 1.0]), ridge=1e-3)
+    schedule = linear.Schedule(
+        step_size=(1 - kept) / (1.0 + 1e-3), learn_steps=4, unlearn_steps=30, learn_noise=0.3, unlearn_noise=noise
+    )
+    exact = linear.deletion_pair(problem, replace(schedule, unlearn_noise=0.0), 0)
+    alone = certify_each(problem, schedule, 0, delta_s=1e-3)
+    for method, one in (*alone.items(), *certify_requests_each(problem, schedule, [0], delta_s=1e-3).items()):
+        if noise > 0 and method != "coupling":
+            continue  # this little noise may be a lot where 1e-240 is left
+        assert one.log_forward(0.1) >= float(exact.log_hockey_stick(0.1)), method
+        assert one.log_reverse(0.1) >= float(exact.log_hockey_stick(0.1, reverse=True)), method
 
 
 def test_a_method_for_single_deletions_serves_many(digits, monkeypatch):

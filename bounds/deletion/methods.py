@@ -32,6 +32,7 @@ Base = Literal["learned", "reference"]
 # Rounding of the few float operations behind a mu or a delta, many times over; it only ever enlarges a promise.
 _UP = 1 + 1e-12
 _ROUNDS = 20  # of sizing the tail in V1 for the epsilon found last
+AUDIBLE = 1e-100  # a smaller noise is none for the coupling: whitened by it, what unlearning shrinks may underflow
 _TAILS_PER_OCTAVE = 4  # of epsilon, in variant V1 of many deletions at epsilons of their own
 
 
@@ -356,7 +357,7 @@ class Coupling:
         noise = np.asarray(facts.unlearn_noise)
         if law is None:
             return np.zeros(facts.shape)[()]
-        scale = np.where(noise > 0, noise, 1.0)[..., None] ** -2.0
+        scale = np.where(noise >= AUDIBLE, noise, 1.0)[..., None] ** -2.0
         shift_squared, variances = law
         value = coupling.log_expected_delta(shift_squared * (scale * _UP), variances * scale, facts.outputs, epsilon)
         # E d_nu grows with the shifts but not always with the variances, so the rounding of these (some 1e-13 relative)
@@ -364,7 +365,7 @@ class Coupling:
         # a relative change of them.
         with np.errstate(invalid="ignore"):
             raised = value + (1e-11 + 8 * np.asarray(facts.missed)) * (1 + np.abs(value))
-        return np.where(noise > 0, np.where(np.isinf(value), value, raised), 0.0)[()]
+        return np.where(noise >= AUDIBLE, np.where(np.isinf(value), value, raised), 0.0)[()]
 
     def forward_epsilon(self, log_delta: float) -> Any:
         facts, law = self.facts, self.facts.unit_gap_law
@@ -373,10 +374,10 @@ class Coupling:
             return np.full(facts.shape, np.inf)[()]
         raise_by = 1e-11 + 8 * np.asarray(facts.missed)
         target = (log_delta - raise_by) / (1 - raise_by) * (1 + 1e-15)
-        scale = np.where(noise > 0, noise, 1.0)[..., None] ** -2.0
+        scale = np.where(noise >= AUDIBLE, noise, 1.0)[..., None] ** -2.0
         shift_squared, variances = law
         found = coupling.epsilon_for(shift_squared * (scale * _UP), variances * scale, facts.outputs, target)
-        return np.where(noise > 0, found, np.inf)[()]
+        return np.where(noise >= AUDIBLE, found, np.inf)[()]
 
     reverse, reverse_epsilon = forward, forward_epsilon
 

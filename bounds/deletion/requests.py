@@ -29,7 +29,7 @@ from linear._deletion import Requests
 from .. import coupling, gaussian_dp, interpolation, sensitivity
 from .calibrate import SHARES
 from .certificate import Certificate
-from .methods import Best, Method, log_add
+from .methods import AUDIBLE, Best, Method, log_add
 from .request_facts import Base, RequestFacts
 
 Array = NDArray[np.float64]
@@ -120,6 +120,8 @@ class DirectionAware:
         after = np.cumsum((facts.noise[::-1] * powers) ** 2, axis=1)[:, ::-1]  # V_k, (p, N)
         decay = facts.last_powers[:, -1]
         gap = decay[:, None] * facts.coupled_gap[0]
+        if facts.noise[-1] == 0 and np.any((np.abs(decay) < AUDIBLE) & np.any(facts.coupled_gap[0] != 0, axis=1)):
+            return math.inf, math.inf  # a^K is common to gap and noise, and may underflow in both
         mean = math.sqrt(float(_over(np.sum(gap**2, axis=1), after[:, 0]).sum()))
         total, start = 0.0, 0
         for part in facts.differences["learned"]:
@@ -173,13 +175,13 @@ class Coupling:
 
     @cached_property
     def _gap_law(self) -> tuple[Array, Array] | None:
-        law = self.facts.unit_gap_law
-        if law is None or not any(part.any() for part in law):
+        law, noise = self.facts.unit_gap_law, self.facts.deletion.phases[-1].noise
+        # Where the gap is none, no noise is needed; else too little of it cannot be told from none (a^K may underflow).
+        if law is None or not any(part.any() for part in self.facts.coupled_gap):
             return law
-        square = self.facts.deletion.phases[-1].noise ** 2
-        largest = max(float(part.max()) for part in law)
-        if square == 0 or largest / square > 1e300:
+        if noise < AUDIBLE:
             return None
+        square = noise**2
         return law[0] / square * _UP, law[1] / square
 
     def forward(self, epsilon: float) -> float:
