@@ -54,10 +54,7 @@ class AffinePair:
 
 @dataclass(frozen=True, eq=False)
 class LinearQuadratic:
-    """The plan for one pair; `shift` makes it a plan of `bounds.adapted_plans`.
-
-    lag: the products that enter V and w are Phi_{k+1}; forecast: whether G_k looks ahead at differences to come.
-    """
+    """The plan for one pair; `shift` makes it a plan of `bounds.adapted_plans`."""
 
     pair: AffinePair
 
@@ -167,6 +164,39 @@ class LinearQuadratic:
         values, basis = np.linalg.eigh(response + response.T + response @ response.T)
         shift = np.sum((basis.T @ mean) ** 2, axis=1)
         return GaussianRatio(shift[None], np.maximum(values[None], -1 + 1e-15), np.zeros(1), self.start.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class RiskSensitive:
+    """The plan that minimises E exp(theta B) instead of E[B], theta > 0 (linear-exponential-quadratic control).
+
+    The inverse of the value's matrix obeys a sum instead of a Riccati equation (derived here): in place of V_k the gain
+    has V_k - 2 theta sum_{j>=k} N_j N_j', N_j = sig_j (Psi_{j+1} - Phi_{j+1}) the innovations of the prediction, which
+    must be positive definite on what is left to pay. It pays earlier for what may still come.
+    """
+
+    plan: LinearQuadratic
+    theta: float
+
+    @cached_property
+    def inverses(self) -> Array:
+        """V_k - 2 theta sum_{j>=k} N_j N_j', k = 0..N."""
+        phi, psi = self.plan.ahead
+        total, found = np.zeros_like(phi[0]), self.plan.variances.copy()
+        for k in range(len(self.plan.pair.noise_std) - 1, -1, -1):
+            change = self.plan.pair.noise_std[k] * (psi[k + 1] - phi[k + 1])
+            total = total + change @ change.T
+            found[k] -= 2 * self.theta * total
+            if np.any(total) and np.linalg.eigvalsh(found[k])[0] <= 0:
+                raise ValueError(f"theta = {self.theta!r}: must be below the threshold, E exp(theta B) is infinite")
+        return found
+
+    def shift(self, step: Step) -> Array:
+        phi, _ = self.plan.ahead
+        k = step.number
+        gap = self.plan.predicted(k, step.base, step.follower)
+        gain: Array = step.noise_std[k] ** 2 * phi[k + 1].T @ np.linalg.pinv(self.inverses[k]) @ gap
+        return gain
 
 
 def _products(maps: Array) -> Array:

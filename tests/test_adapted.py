@@ -10,13 +10,14 @@ from scipy import integrate, stats
 import linear
 from bounds import adapted, gaussian_dp
 from bounds._gaussian_ratio import GaussianRatio, chernoff, chernoff_epsilon, epsilon_for, log_hockey_stick
-from bounds.adapted_linear import AffinePair, LinearQuadratic
+from bounds.adapted_linear import AffinePair, LinearQuadratic, RiskSensitive
 from bounds.adapted_paths import instants, path_laws
-from bounds.adapted_plans import AtTheEnd, Contracting, Forecasting, PeekError, Spread, accumulate
+from bounds.adapted_plans import AtTheEnd, Contracting, Forecasting, Past, PeekError, Spread, Step, accumulate
 from bounds.adapted_tail import BudgetLaw
 from bounds.deletion.adapted import Adapted, adapted_epsilons, deletions
 from bounds.deletion.facts import DeletionFacts
 from linear.audit import clopper_pearson
+from paper_checks.adapted._pairs import shifts_by_noise
 
 THREE_ROWS = linear.RidgeProblem(np.array([[1.0, 0], [1, 1], [0, 1]]), np.array([1.0, 2, -1]), ridge=0.5)
 SHORT = linear.Schedule(step_size=0.2, learn_steps=3, unlearn_steps=2, learn_noise=0.1, unlearn_noise=0.2)
@@ -318,3 +319,28 @@ def test_many_points_agree_with_one_at_a_time():
         exact = float(linear.deletion_pair(problem, schedule, index).epsilon(1e-4))
         assert exact <= at <= 1.15 * exact
         assert at <= found.guaranteed[index] <= 1.4 * exact
+
+
+def test_risk_sensitive_plan_has_the_smaller_exponential_moment_and_the_larger_mean():
+    rng = np.random.default_rng(3)
+    for _ in range(4):
+        problem = linear.RidgeProblem(rng.standard_normal((6, 2)), rng.standard_normal(6), ridge=0.3)
+        schedule = linear.Schedule(
+            step_size=1 / problem.smoothness, learn_steps=6, unlearn_steps=2, learn_noise=0.2, unlearn_noise=0.2
+        )
+        pair = affine(problem, schedule, 0)
+        plain = LinearQuadratic(pair)
+        theta = 0.4 * plain.budget_law().threshold
+        moments, means = [], []
+        for plan in (plain, RiskSensitive(plain, theta)):
+            mean, response = shifts_by_noise(pair, plan)
+            values, basis = np.linalg.eigh(response.T @ response)
+            pulls = np.linalg.norm(basis.T @ response.T @ mean, axis=1)
+            law = BudgetLaw(np.maximum(values, 0), pulls, float(np.sum(mean**2)), 1)
+            moments.append(law.log_moment(theta))
+            means.append(law.mean)
+        assert moments[1] < moments[0] and means[1] > means[0]
+        with pytest.raises(ValueError, match="theta = "):
+            RiskSensitive(plain, 100 * theta).shift(
+                Step(0, pair.noise_std, pair.start[None], pair.start[None], None, None, pair.reference, Past([]))
+            )
