@@ -86,10 +86,39 @@ def instants(learn_steps: int, unlearn_steps: int, blocks: int) -> NDArray[np.in
     return np.unique(np.concatenate([[0], np.clip(starts, 0, last), [last]]))
 
 
-def path_laws(deletions: Deletions, blocks: int = BLOCKS) -> PathLaws:
-    """The laws under the plan that takes stock `blocks` times (more where there are few steps), see the module."""
-    plan = _Plan(deletions, instants(deletions.learn_steps, deletions.unlearn_steps, blocks))
-    return plan.laws()
+Products = tuple[list[Array], list[Array]]
+
+
+def path_laws(deletions: Deletions, blocks: int = BLOCKS, known: Products | None = None) -> PathLaws:
+    """The laws under the plan that takes stock `blocks` times (at every step where there are few), see the module.
+
+    known : `products` of the same learning phase, with any unlearning noise.
+    """
+    starts = instants(deletions.learn_steps, deletions.unlearn_steps, blocks)
+    return _Plan(deletions, starts).laws(products(deletions, blocks) if known is None else known)
+
+
+def products(deletions: Deletions, blocks: int = BLOCKS) -> Products:
+    """What the learning phase contributes, per block but the last, each (m, d, d): sums over its steps of E E' and of
+    -A^n E', E = A^n - M^n, n the steps left to learn; no step's noise, nothing of unlearning.
+    """
+    of = deletions
+    starts = instants(of.learn_steps, of.unlearn_steps, blocks)
+    points, dimensions = of.factors.shape
+    last = len(starts) - 1
+    squares = [np.zeros((points, dimensions, dimensions)) for _ in range(last)]
+    crosses = [np.zeros((points, dimensions, dimensions)) for _ in range(last)]
+    gap = np.zeros((points, dimensions, dimensions))  # A^n - M^n, rows in A's basis, columns in M's
+    powers, arrived = np.ones_like(of.factors), np.einsum("mij,mi->mj", of.overlap, of.row)
+    for n in range(of.learn_steps if last and of.learn_noise > 0 else 0):
+        block = int(np.searchsorted(starts, of.learn_steps - 1 - n, side="right")) - 1
+        if n > 0 and block < last:
+            turned = gap.transpose(0, 2, 1)
+            squares[block] += gap @ turned
+            crosses[block] -= powers[:, :, None] * (of.overlap @ turned)
+        gap = of.factors[:, :, None] * gap + of.step_size * of.row[:, :, None] * arrived[:, None, :]
+        powers, arrived = powers * of.factors, arrived * of.full_factors
+    return squares, crosses
 
 
 def _quotient(top: Array, bottom: Array) -> Array:
@@ -131,7 +160,7 @@ class _Plan:
             learned * (gains[of.learn_steps - a] - gains[of.learn_steps - b]) for a, b in pairwise(starts)
         ] + [left[-1]]
 
-    def laws(self) -> PathLaws:
+    def laws(self, known: Products) -> PathLaws:
         of = self.of
         points, dimensions = of.factors.shape
         columns = of.gap.shape[2]
@@ -143,20 +172,20 @@ class _Plan:
         if last == 0 or of.learn_noise == 0:
             empty = np.zeros((points, 0))
             return PathLaws(GaussianRatio(empty, empty, base, columns), np.zeros(points), empty, empty, base)
-        factors, tilts, dropped = self._innovations()
+        factors, tilts, dropped = self._innovations(*known)
         width = [part.shape[2] for part in factors]
         ends = np.cumsum([0, *width])
         size = int(ends[-1])
         # gram: sum_b G_b' dV_b G_b; causal: Z'R; pulled: R's; seen: Z's
         gram, causal = np.zeros((points, size, size)), np.zeros((points, size, size))
         pulled, seen = np.zeros((points, size, columns)), np.zeros((points, size, columns))
-        known = np.zeros((points, dimensions, 0))
+        seen_so_far = np.zeros((points, dimensions, 0))
         for b in range(last + 1):
             share = np.sqrt(_quotient(self.spent[b], self.variance[0]))
             start = share[:, :, None] * whitened
             spent = np.sqrt(self.spent[b])
             if b > 0:
-                steps = spent[:, :, None] * known
+                steps = spent[:, :, None] * seen_so_far
                 gram[:, : ends[b], : ends[b]] += steps.transpose(0, 2, 1) @ steps
                 pulled[:, : ends[b]] += steps.transpose(0, 2, 1) @ start
             if b < last:
@@ -164,12 +193,12 @@ class _Plan:
                 tilt = tilts[b].transpose(0, 2, 1)
                 seen[:, block] = tilt @ _quotient(whitened, np.sqrt(self.variance[0])[:, :, None])
                 if b > 0:
-                    causal[:, block, : ends[b]] = tilt @ known
+                    causal[:, block, : ends[b]] = tilt @ seen_so_far
                 root = np.sqrt(self.variance[b + 1])
-                known = np.concatenate([known, _quotient(factors[b], root[:, :, None])], axis=2)
+                seen_so_far = np.concatenate([seen_so_far, _quotient(factors[b], root[:, :, None])], axis=2)
         return self._assemble(gram, causal, pulled, seen, base, dropped, columns)
 
-    def _innovations(self) -> tuple[list[Array], list[Array], Array]:
+    def _innovations(self, squares: list[Array], crosses: list[Array]) -> tuple[list[Array], list[Array], Array]:
         """Per block, whitened by the V after it: factors (m, d, r) of the innovation, its tilts (m, d, r), the cost left.
 
         The tilt is the covariance of the block's noise, as the end point sees it, with the innovation's coordinates.
@@ -177,19 +206,6 @@ class _Plan:
         of = self.of
         points, dimensions = of.factors.shape
         last = len(self.starts) - 1
-        squares = [np.zeros((points, dimensions, dimensions)) for _ in range(last)]
-        crosses = [np.zeros((points, dimensions, dimensions)) for _ in range(last)]
-        gap = np.zeros((points, dimensions, dimensions))  # A^n - M^n, rows in A's basis, columns in M's
-        powers, arrived = np.ones_like(of.factors), np.einsum("mij,mi->mj", of.overlap, of.row)
-        for n in range(of.learn_steps):
-            step = of.learn_steps - 1 - n
-            block = int(np.searchsorted(self.starts, step, side="right")) - 1
-            if n > 0 and block < last:
-                turned = gap.transpose(0, 2, 1)
-                squares[block] += gap @ turned
-                crosses[block] -= powers[:, :, None] * (of.overlap @ turned)
-            gap = of.factors[:, :, None] * gap + of.step_size * of.row[:, :, None] * arrived[:, None, :]
-            powers, arrived = powers * of.factors, arrived * of.full_factors
         scale = of.learn_noise * self.decay
         factors, tilts = [], []
         cost = np.zeros(points)
