@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 BLOCKS = 6
 _DROPPED = 1e-19  # cost of the innovations left uncorrected, over all columns
 _NOISE_FLOOR = 1e-15  # of an eigenvalue, relative to the largest, below which it is rounding
+_SMALL = 120  # steps times dimensions up to which every step is kept, and nothing left out
 _EQUAL = 1e-9  # |variance - 1| that counts as none; the error is accounted for
 
 
@@ -94,6 +95,9 @@ def path_laws(deletions: Deletions, blocks: int = BLOCKS, known: Products | None
 
     known : `products` of the same learning phase, with any unlearning noise.
     """
+    horizon, dimensions = deletions.learn_steps + deletions.unlearn_steps, deletions.factors.shape[1]
+    if horizon * dimensions <= _SMALL and np.all(np.asarray(deletions.unlearn_noise) > 0):
+        return _step_by_step(deletions)
     starts = instants(deletions.learn_steps, deletions.unlearn_steps, blocks)
     return _Plan(deletions, starts).laws(products(deletions, blocks) if known is None else known)
 
@@ -119,6 +123,55 @@ def products(deletions: Deletions, blocks: int = BLOCKS) -> Products:
         gap = of.factors[:, :, None] * gap + of.step_size * of.row[:, :, None] * arrived[:, None, :]
         powers, arrived = powers * of.factors, arrived * of.full_factors
     return squares, crosses
+
+
+def _step_by_step(of: Deletions) -> PathLaws:
+    """The plan that looks at every step, all noise kept: eigenvalues of (N d, N d) matrices, no products squared."""
+    points, d, columns = of.gap.shape
+    learn, horizon = of.learn_steps, of.learn_steps + of.unlearn_steps
+    noise = np.broadcast_to(np.asarray(of.unlearn_noise, dtype=float), (points,))[:, None]
+    std = [np.full((points, 1), of.learn_noise)] * learn + [noise] * of.unlearn_steps
+    left = of.factors[None] ** np.arange(horizon, -1, -1)[:, None, None]  # Phi_k, diagonal
+    variance = np.zeros((horizon + 1, points, d))
+    for k in range(horizon - 1, -1, -1):
+        variance[k] = variance[k + 1] + (std[k] * left[k + 1]) ** 2
+    # innovations N_j, from the last learning step back; rows in A's basis, columns in M's
+    innovations = np.zeros((horizon, points, d, d))
+    gap, arrived = np.zeros((points, d, d)), np.einsum("mij,mi->mj", of.overlap, of.row)
+    for n in range(learn):
+        innovations[learn - 1 - n] = -(of.learn_noise * of.factors**of.unlearn_steps)[:, :, None] * gap
+        gap = of.factors[:, :, None] * gap + of.step_size * of.row[:, :, None] * arrived[:, None, :]
+        arrived = arrived * of.full_factors
+    response = np.zeros((points, horizon, d, horizon, d))
+    mean = np.zeros((points, horizon, d, columns))
+    turned = of.overlap.transpose(0, 2, 1)
+    final = left[of.learn_steps][:, :, None] * of.gap
+    for k in range(horizon):
+        spread = std[k] * left[k + 1]
+        mean[:, k] = turned @ (_quotient(spread, variance[0])[:, :, None] * final)
+        for j in range(min(k, learn)):
+            weight = _quotient(spread, variance[j + 1])
+            response[:, k, :, j] = turned @ (weight[:, :, None] * innovations[j])
+    forth, known = response.reshape(points, horizon * d, -1), mean.reshape(points, horizon * d, columns)
+    back = forth.transpose(0, 2, 1)
+    weights, basis = np.linalg.eigh(back @ forth)
+    pulls = np.linalg.norm(basis.transpose(0, 2, 1) @ (back @ known), axis=2)
+    excess, frame = np.linalg.eigh(forth + back + forth @ back)
+    squares = np.sum((frame.transpose(0, 2, 1) @ known) ** 2, axis=2)
+    still = np.abs(excess) <= 1e-13  # not told from 0; what that may move is left out, in total variation (`_merge`)
+    random = np.any(forth, axis=(1, 2))
+    unknown = np.sqrt(columns * np.sum(np.where(still, np.maximum(excess**2, 1e-30), 0.0), axis=1) / 7)
+    ratio = GaussianRatio(
+        np.where(still, 0.0, squares),
+        np.where(still, 0.0, np.maximum(excess, -1 + 1e-15)),
+        np.sum(np.where(still, squares, 0.0), axis=1),
+        columns,
+    )
+    if not np.any(ratio.excess):
+        ratio = GaussianRatio(np.zeros((points, 0)), np.zeros((points, 0)), ratio.plain, columns)
+    base = np.sum(known**2, axis=(1, 2))
+    left_out = np.where(random, unknown, 0.0)
+    return PathLaws(ratio, left_out, np.maximum(weights, 0.0), pulls, base)
 
 
 def _quotient(top: Array, bottom: Array) -> Array:

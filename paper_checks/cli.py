@@ -13,6 +13,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "power": ("paper_checks.power", (), "how many wrong bounds the search refutes, how fast, and no right one"),
     "mutate": ("paper_checks.mutate", (), "alter every claim's formula, and see whether its own check notices"),
     "certify": ("bounds.__main__", ("certify",), "certificate and noise for deleting one training point"),
+    "adapted": ("paper_checks.adapted_points", (), "every training point by adapted shifts, beside the exact epsilon"),
     "profile": ("paper_checks.profile_command", (), "exact privacy of deleting each training point of a data set"),
     "plan": ("paper_checks.plan_command", (), "the noise that deleting each training point needs, by method"),
     "compare": ("paper_checks.compare", (), "the noise and the steps every theory asks for, on one ridge problem"),

@@ -17,6 +17,7 @@ from bounds.adapted_tail import BudgetLaw
 from bounds.deletion.adapted import Adapted, adapted_epsilons, deletions
 from bounds.deletion.facts import DeletionFacts
 from linear.audit import clopper_pearson
+from paper_checks import adapted_points
 from paper_checks.adapted._pairs import shifts_by_noise
 
 THREE_ROWS = linear.RidgeProblem(np.array([[1.0, 0], [1, 1], [0, 1]]), np.array([1.0, 2, -1]), ridge=0.5)
@@ -344,3 +345,14 @@ def test_risk_sensitive_plan_has_the_smaller_exponential_moment_and_the_larger_m
             RiskSensitive(plain, 100 * theta).shift(
                 Step(0, pair.noise_std, pair.start[None], pair.start[None], None, None, pair.reference, Past([]))
             )
+
+
+def test_every_point_as_a_command(tmp_path, capsys):
+    out = tmp_path / "points.npz"
+    arguments = "--points 3 --steps 20 --unlearn-steps 4 --jobs 1 --methods coupling --out".split()
+    assert adapted_points.main([*arguments, str(out)]) == 0
+    assert "adapted, Chernoff" in capsys.readouterr().out
+    found = np.load(out)
+    assert np.all(found["exact"] <= found["adapted"]) and np.all(found["adapted"] <= found["guaranteed"])
+    assert np.all(found["adapted"] <= found["coupling"])
+    assert adapted_points.main(["--delta", "2"]) == 2

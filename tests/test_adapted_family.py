@@ -8,13 +8,13 @@ from paper_checks import falsify
 
 
 def test_an_honest_plan_survives_and_one_that_peeks_is_told_so():
-    found = falsify(lambda instance: instance.promise(Contracting(0.7)), family="adapted", trials=60)
+    found = falsify(lambda instance: instance.promise(Contracting(0.7)), family="adapted", trials=40)
     assert found.status == "survived" and found.closest <= 1
 
     def peeks(step):
         return step.gap - step.noise_std[step.number] * step.past[step.number]
 
-    told = falsify(lambda instance: instance.promise(peeks), family="adapted", trials=60)
+    told = falsify(lambda instance: instance.promise(peeks), family="adapted", trials=40)
     assert told.status == "invalid" and "PeekError" in told.note and "may know the noise" in told.note
 
 

@@ -51,6 +51,20 @@ def deletions(facts: DeletionFacts) -> adapted_paths.Deletions:
     )
 
 
+def _products(facts: DeletionFacts) -> adapted_paths.Products:
+    """`adapted_paths.products` of the facts, found once for every unlearning noise; kept as (..., 2, blocks, k, k)."""
+    rank = facts.row.shape[-1]
+    if "adapted_products" not in facts.__dict__:
+        squares, crosses = adapted_paths.products(deletions(facts))
+        found = np.zeros((int(np.prod(facts.shape)), 2, len(squares), rank, rank))
+        for b, pair in enumerate(zip(squares, crosses, strict=True)):
+            found[:, 0, b], found[:, 1, b] = pair
+        facts.__dict__["adapted_products"] = found.reshape(*facts.shape, *found.shape[1:])
+    kept = facts.__dict__["adapted_products"]
+    kept = kept.reshape(int(np.prod(facts.shape)), *kept.shape[-4:])
+    return list(kept[:, 0].transpose(1, 0, 2, 3)), list(kept[:, 1].transpose(1, 0, 2, 3))
+
+
 @dataclass(frozen=True, eq=False)
 class Adapted:
     """Derived here: H between the ends is at most H between the shifted path and the reference path (`bounds.adapted`).
@@ -64,7 +78,7 @@ class Adapted:
     @cached_property
     def laws(self) -> adapted_paths.PathLaws:
         """Laws of the paths, with one leading axis."""
-        return adapted_paths.path_laws(deletions(self.facts))
+        return adapted_paths.path_laws(deletions(self.facts), known=_products(self.facts))
 
     @cached_property
     def _backward(self) -> _gaussian_ratio.GaussianRatio:
@@ -122,7 +136,9 @@ class Adapted:
     def _finished(self, log: Array, weight: Any) -> Any:
         """Plus what the plan left out, e^weight times: P(S) may be off by it, which the reverse side multiplies."""
         finite = np.isfinite(log)
-        value = np.where(finite, log + _ROUNDING * (1 + np.abs(np.where(finite, log, 0.0))), log)
+        size = np.abs(np.where(finite, log, 0.0))
+        # Far out the logarithm itself is known to fewer digits (powers of a nearly vanishing factor, squared).
+        value = np.where(finite, log + _ROUNDING * (1 + size) + 1e-7 * np.maximum(size - 1e4, 0.0), log)
         total = np.logaddexp(value, _log(self.laws.left_out) + weight)
         value = np.where(self.laws.left_out > 0, total + 1e-15 * (1 + np.abs(np.where(finite, value, 0.0))), value)
         return self._shaped(np.minimum(value, 0.0))

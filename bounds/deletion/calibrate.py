@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import linear
 
-from .certificate import CHUNK, METHODS, build_bound, gathered, holds, positions
+from .certificate import CHUNK, METHODS, NO_EVENT, build_bound, gathered, holds, positions
 from .facts import DeletionFacts
 from .methods import Method
 from .solve import smallest
@@ -84,7 +84,7 @@ def calibrate_all(
 def smallest_noises(facts: DeletionFacts, epsilon: float, delta: float, method: str) -> Array:
     """The smallest certified noise of each of many deletions, (m,), over all shares of delta; inf where there is none."""
     target = math.log(delta)
-    budgets = [share * delta for share in (SHARES if facts.random_steps and method != "coupling" else (0.5,))]
+    budgets = [share * delta for share in (SHARES if facts.random_steps and method not in NO_EVENT else (0.5,))]
     known = np.full(facts.shape, np.inf)
     silent = facts.with_unlearn_noise(0.0)
     for budget in budgets:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import linear
 
+from .adapted import Adapted
 from .facts import FIRST_RANK, DeletionFacts
 from .methods import Best, Builder, Coupling, DirectionAware, Hull, Method, UnlearningOnly, WholeHorizon
 from .solve import inverse_of
@@ -24,7 +25,9 @@ _BUILDERS: dict[str, Builder] = {
     "hull": Hull,
     "direction_aware": DirectionAware,
     "coupling": Coupling,
+    "adapted": Adapted,
 }
+NO_EVENT = ("coupling", "adapted")  # methods that spend nothing on a sensitivity event
 METHODS = (*_BUILDERS, "best")
 CHUNK = 128
 
@@ -37,8 +40,8 @@ _BEST_OF = ("coupling", "unlearning_only", "hull", "direction_aware")
 class Certificate:
     """A two-sided promise for one deletion: hockey-stick at most delta(epsilon) in both directions.
 
-    method: how it was had; mu: Gaussian-DP parameter that, with delta_s, serves both directions (nan for "coupling",
-    which has none; for "best" the smallest among its parts); delta_s: probability spent on the sensitivity event
+    method: how it was had; mu: Gaussian-DP parameter that, with delta_s, serves both directions (nan for "coupling"
+    and "adapted", which have none; for "best" the smallest among its parts); delta_s: probability spent on the sensitivity event
     (0 where nothing is random). Every number is rounded up.
     """
 
@@ -98,7 +101,7 @@ class Certificates:
 
     @property
     def mu(self) -> Array:
-        """Gaussian-DP parameters; nan for "coupling"."""
+        """Gaussian-DP parameters; nan for "coupling" and "adapted"."""
         return self._gathered(lambda bound, where: bound.mu)
 
     def log_forward(self, epsilon: float | Array) -> Array:
@@ -194,14 +197,14 @@ def build_bound(facts: DeletionFacts, delta_s: float, method: str) -> tuple[floa
         raise ValueError(f"delta_s = {delta_s!r}: must lie in [0, 1)")
     if not facts.random_steps:
         delta_s = 0.0
-    elif delta_s == 0 and method != "coupling":
+    elif delta_s == 0 and method not in NO_EVENT:
         raise ValueError(f"delta_s = {delta_s!r}: must be positive, the sensitivities are random")
     log_delta_s = math.log(delta_s) if delta_s > 0 else -math.inf
     if method == "best":
         bound: Method = Best(tuple(_BUILDERS[name](facts, log_delta_s) for name in _BEST_OF))
     else:
         bound = _BUILDERS[method](facts, log_delta_s)
-    return (0.0 if method == "coupling" else delta_s), bound
+    return (0.0 if method in NO_EVENT else delta_s), bound
 
 
 def build(facts: DeletionFacts, delta_s: float, method: str) -> Certificate:
@@ -229,9 +232,9 @@ def certify(
 ) -> Certificate:
     """Certificate of deleting row `index` by learning on all rows and unlearning on the others.
 
-    delta_s: probability allowed for the sensitivity event, in [0, 1); spent by all methods but "coupling".
+    delta_s: probability allowed for the sensitivity event, in [0, 1); spent by all methods but "coupling" and "adapted".
     method: "unlearning_only" (Prop. 4.2 reading P1), "whole_horizon" (reading P2), "hull" (optimal shifts),
-    "direction_aware", "coupling" (both derived here), or "best", in each direction the smallest of them. P1 is
+    "direction_aware", "coupling", "adapted" (derived here), or "best", in each direction the smallest of them. P1 is
     two-sided as it stands; the others by the repaired Theorem 4.3 of Benarroch, Atif, Cappe 2026.
 
     Raises ValueError for an unknown method, delta_s out of range, or a row that is not there. The certificate holds

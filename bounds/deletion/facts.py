@@ -36,11 +36,12 @@ _KEPT = (
     "full_row",
     "unit_gap_law",
     "sensitivities",
+    "adapted_products",
 )
 _COVARIANCES_AT_ONCE = 8
 _TINY = 1e-150
-_DEAR = ("full_row", "unit_gap_law")  # not made before a method asks for it
-_BULKY = ("powers", "learn_variance")
+_DEAR = ("full_row", "unit_gap_law", "adapted_products")  # not made before a method asks for it
+_BULKY = ("powers", "learn_variance", "adapted_products")
 
 
 @dataclass(frozen=True)
