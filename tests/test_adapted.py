@@ -349,7 +349,19 @@ def test_risk_sensitive_plan_has_the_smaller_exponential_moment_and_the_larger_m
 
 def test_every_point_as_a_command(tmp_path, capsys):
     out = tmp_path / "points.npz"
-    arguments = "--points 3 --steps 20 --unlearn-steps 4 --jobs 1 --methods coupling --out".split()
+    arguments = [
+        "--points",
+        "3",
+        "--steps",
+        "20",
+        "--unlearn-steps",
+        "4",
+        "--jobs",
+        "1",
+        "--methods",
+        "coupling",
+        "--out",
+    ]
     assert adapted_points.main([*arguments, str(out)]) == 0
     assert "adapted, Chernoff" in capsys.readouterr().out
     found = np.load(out)
