@@ -42,6 +42,7 @@ def digits():
     schedule = schedule_of(problem, learn_steps=60, unlearn_steps=10, learn_noise=0.01, unlearn_noise=0.01)
     return problem, schedule
 
+
 # What "adapted" leaves out depends on the points worked on together; tests/test_adapted.py compares it with one alone.
 ALIKE = tuple(method for method in METHODS if method != "adapted")
 
