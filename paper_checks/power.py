@@ -152,7 +152,9 @@ def endure(
         # What is under way counts as spent; what ended early is made up for.
         while promised < total and time.time() + _SHORTEST < deadline:
             promised += slice_seconds
-            yield delayed(_search)(places[number % len(places)], slice_seconds, seed + number // len(places), deadline)
+            yield delayed(_search)(
+                places[number % len(places)], slice_seconds, 1000 * seed + number // len(places), deadline
+            )
             number += 1
 
     try:
