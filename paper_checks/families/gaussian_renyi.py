@@ -320,7 +320,7 @@ def _law(block: Array, size: int) -> GaussianLaw:
     factor = np.zeros((size, size))
     factor[np.tril_indices(size)] = block[size:]
     diagonal = np.diag_indices(size)
-    factor[diagonal] = np.exp(np.clip(factor[diagonal], -3, 3))
+    factor[diagonal] = np.exp(np.clip(factor[diagonal], -4, 4))
     cov = factor @ factor.T
     eigenvalues = np.linalg.eigvalsh(cov)
     if eigenvalues[0] < _ILL_CONDITIONED * eigenvalues[-1]:
