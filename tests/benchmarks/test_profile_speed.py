@@ -11,6 +11,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 import linear
 from linear.datasets import load
@@ -28,7 +29,7 @@ def dense(problem: linear.RidgeProblem, schedule: linear.Schedule, index: int) -
 
 @pytest.mark.skipif(not MNIST.is_dir(), reason="no MNIST beside the checkout")
 def test_every_point_of_mnist(benchmark: Any) -> None:
-    """Workers are given one thread each; the dense path has as many of them."""
+    """Two workers of one thread each, already started, for the profile and for the dense path."""
     data = load("mnist", MNIST)
     count = data.train_features.shape[0] if benchmark.enabled else 20
     problem = linear.RidgeProblem(data.train_features, data.train_targets, ridge=1.0)
@@ -38,6 +39,7 @@ def test_every_point_of_mnist(benchmark: Any) -> None:
     _ = problem.minimiser
     settings = {"epsilon": 1.0, "indices": range(count), "chunk": 500}
     with joblib.parallel_config(n_jobs=CORES if benchmark.enabled else 1):
+        linear.deletion_profile(problem, schedule, 1.0, range(2 * CORES), chunk=1)
         profile = benchmark.pedantic(linear.deletion_profile, (problem, schedule), settings, rounds=1)
     assert np.isfinite(profile.error).all()
     if not benchmark.enabled:
@@ -50,6 +52,7 @@ def test_every_point_of_mnist(benchmark: Any) -> None:
     expected = np.array(found)
     np.testing.assert_allclose(profile.log_forward[sample, 0], expected[:, 0], rtol=1e-11, atol=1e-8)
     np.testing.assert_allclose(profile.log_reverse[sample, 0], expected[:, 1], rtol=1e-11, atol=1e-8)
+    get_reusable_executor().shutdown(wait=True)  # what the workers used is known when they have ended
     # The largest of the workers, in kilobytes, for each of them.
     kilobytes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     gibibytes = (kilobytes[0] + CORES * kilobytes[1]) / 2**20
