@@ -272,12 +272,14 @@ class _Plan:
             late = np.einsum("mij,mi->mj", vectors**2, _quotient(self.variance[b + 1], self.variance[last]))
             costs = np.cumsum(values * late, axis=1)
             keep = dimensions - int(np.min(np.sum(costs <= allowed, axis=1)))
-            floor = values[:, -1:] * _NOISE_FLOOR**2
-            keep = max(1, min(keep, int(np.max(np.sum(values > floor, axis=1), initial=0))))
-            if keep < dimensions:
-                cost += columns * costs[:, dimensions - keep - 1]
-            root = np.sqrt(values[:, -keep:])
-            vectors = vectors[:, :, -keep:]
+            # What eigh cannot tell from rounding is not looked at, point by point, and charged as if it were all there.
+            floor = values[:, -1:] * _NOISE_FLOOR
+            seen = values > floor
+            keep = max(1, min(keep, int(np.max(np.sum(seen, axis=1), initial=0))))
+            seen[:, : dimensions - keep] = False
+            cost += columns * np.sum(np.where(seen, 0.0, np.maximum(values, floor) * late), axis=1)
+            root = np.sqrt(np.where(seen, values, 0.0)[:, -keep:])
+            vectors = np.where(seen[:, None, -keep:], vectors[:, :, -keep:], 0.0)
             factors.append(vectors * root[:, None, :])
             turned = scale[:, :, None] * (crosses[b] @ ((scale * _quotient(weight, scale))[:, :, None] * vectors))
             tilts.append(_quotient(turned, np.broadcast_to(root[:, None, :], turned.shape)))

@@ -17,6 +17,7 @@ from bounds.adapted_tail import BudgetLaw
 from bounds.deletion.adapted import Adapted, adapted_epsilons, deletions
 from bounds.deletion.facts import DeletionFacts
 from linear.audit import clopper_pearson
+from linear.datasets import load
 from paper_checks import adapted_points
 from paper_checks.adapted._pairs import shifts_by_noise
 
@@ -368,3 +369,17 @@ def test_every_point_as_a_command(tmp_path, capsys):
     assert np.all(found["exact"] <= found["adapted"]) and np.all(found["adapted"] <= found["guaranteed"])
     assert np.all(found["adapted"] <= found["coupling"])
     assert adapted_points.main(["--delta", "2"]) == 2
+
+
+def test_a_point_has_its_epsilon_in_any_company():
+    # Innovations that one point cannot tell from rounding are kept for others of its batch: once these were divided by 0.
+    data = load("digits")
+    problem = linear.RidgeProblem(data.train_features, data.train_targets, ridge=1.0)
+    schedule = linear.Schedule(
+        step_size=1 / problem.smoothness, learn_steps=300, unlearn_steps=30, learn_noise=0.01, unlearn_noise=0.01
+    )
+    company = adapted_epsilons(problem, schedule, delta=1e-5, indices=np.arange(100)).epsilon
+    alone = adapted_epsilons(problem, schedule, delta=1e-5, indices=np.array([28])).epsilon[0]
+    exact = linear.deletion_epsilons(problem, schedule, 1e-5, indices=np.arange(100)).epsilon[:, 0]
+    assert np.all((exact <= company) & (company <= 1.2 * exact))
+    assert company[28] == pytest.approx(alone, rel=1e-4)

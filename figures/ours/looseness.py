@@ -45,7 +45,7 @@ def data(settings: Any, dataset: Dataset, progress: Progress) -> Arrays:
     for done, method in enumerate(METHODS, start=1):
         progress(done, len(METHODS) + 1)
         if method == "adapted":
-            found[method] = _adapted(problem, schedule, points, delta)
+            found[method] = adapted_epsilons(problem, schedule, delta=delta, indices=points).epsilon
         else:
             certificates = certify_all(problem, schedule, points, delta_s=settings["delta_s"], method=method)
             found[method] = certificates.epsilon(delta)
@@ -56,15 +56,6 @@ def data(settings: Any, dataset: Dataset, progress: Progress) -> Arrays:
         "step_size": np.array(schedule.step_size),
         "total": np.array(problem.n_points),
     }
-
-
-def _adapted(problem: linear.RidgeProblem, schedule: linear.Schedule, points: np.ndarray, delta: float) -> np.ndarray:
-    """By adapted shifts. A point that loses its number among others (infinite, after an invalid product) is asked alone."""
-    with np.errstate(invalid="ignore"):
-        found: np.ndarray = adapted_epsilons(problem, schedule, delta=delta, indices=points).epsilon.copy()
-    for place in np.flatnonzero(np.isinf(found)):
-        found[place] = adapted_epsilons(problem, schedule, delta=delta, indices=points[[place]]).epsilon[0]
-    return found
 
 
 def draw(found: Found) -> Figure:
