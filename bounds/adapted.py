@@ -164,7 +164,8 @@ def path_epsilon(choosing: ArrayLike, counting: ArrayLike, *, delta: float, conf
     for _ in range(40):
         middle = 0.5 * (low + high)
         low, high = (low, middle) if path_delta(first, middle, confidence=share) <= delta else (middle, high)
-    candidate, stride = high, 0.03 * high + 0.02 * top
+    # Wide strides: every step halves the share, and with few runs a small share sees nothing.
+    candidate, stride = high, 0.1 * high + 0.02 * top
     for place in range(1, 41):
         if path_delta(second, candidate, confidence=1 - (1 - confidence) / 2.0**place) <= delta:
             return candidate
