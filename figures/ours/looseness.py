@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,21 @@ def data(settings: Any, dataset: Dataset, progress: Progress) -> Arrays:
 
 def draw(found: Found) -> Figure:
     """Ratio against the exact epsilon, one mark per point and method; the medians at the right."""
-    figure, axis = style.canvas(3.9)
-    exact = found["exact"]
+    return ratios_to_exact(found["exact"], {method: found[method] for method in METHODS}, found.settings["delta"])
+
+
+def ratios_to_exact(
+    exact: np.ndarray, certified: Mapping[str, np.ndarray], delta: float, height: float = 3.9
+) -> Figure:
+    """The picture of any of METHODS, for points with these exact epsilons, (m,)."""
+    figure, axis = style.canvas(height)
     kept = exact > 0
-    ratios = {method: found[method][kept] / exact[kept] for method in METHODS}
+    ratios = {method: certified[method][kept] / exact[kept] for method in METHODS if method in certified}
     medians = {method: float(np.median(ratio)) for method, ratio in ratios.items()}
     top = max(2.0, 1.3 * max(float(ratio[np.isfinite(ratio)].max(initial=1.0)) for ratio in ratios.values()))
     size = 9 if kept.sum() < 400 else 3
-    for method, (_, color, marker) in _LOOKS.items():
+    for method in ratios:
+        _, color, marker = _LOOKS[method]
         axis.scatter(
             exact[kept],
             np.minimum(ratios[method], 0.96 * top),  # what is infinite stands at the upper edge
@@ -88,10 +96,10 @@ def draw(found: Found) -> Figure:
     low, high = exact[kept].min(), exact[kept].max()
     ticks = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if 0.9 * low <= t <= 1.1 * high]
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    axis.set_xlabel(f"exact epsilon at delta = {found.settings['delta']:g}")
+    axis.set_xlabel(f"exact epsilon at delta = {delta:g}")
     axis.set_ylabel("certified / exact epsilon")
     labels = [("exact", style.TRUTH, 1.0)]
-    for method in METHODS:
+    for method in ratios:
         words, color, _ = _LOOKS[method]
         times = medians[method]
         shown = f"{times:.0f}" if times >= 9.95 else f"{times:.3g}" if times < 1.5 else f"{times:.2g}"
