@@ -61,7 +61,9 @@ def data(settings: Any, dataset: Dataset, progress: Progress) -> Arrays:
 
 def draw(found: Found) -> Figure:
     """Ratio against the exact epsilon, one mark per point and method; the medians at the right."""
-    return ratios_to_exact(found["exact"], {method: found[method] for method in METHODS}, found.settings["delta"])
+    return ratios_to_exact(
+        found["exact"], {method: found[method] for method in METHODS}, float(found.settings["delta"])
+    )
 
 
 def ratios_to_exact(
