@@ -21,7 +21,7 @@ from torch import Tensor
 from torch_bridge import difficulty, statistics
 from torch_bridge.audit import Audit, audit_samples
 from torch_bridge.batches import FullBatch
-from torch_bridge.experiments.problem import Problem, accuracy, load_problem, mask_without
+from torch_bridge.experiments.problem import Problem, accuracy, mask_without, problem_of
 from torch_bridge.experiments.rows import train_rows
 from torch_bridge.experiments.store import Arrays, Store, Tick
 from torch_bridge.gradients import gradient_norms
@@ -79,15 +79,7 @@ SCALES = {
 
 def run(settings: Settings, data_dir: str | None, store: Store) -> tuple[dict[str, Any], Arrays]:
     """All stages, and what they say: (numbers, arrays)."""
-    problem = load_problem(
-        settings.data,
-        data_dir,
-        net=settings.net,
-        hidden=settings.hidden,
-        rows=settings.rows,
-        test_rows=settings.test_rows,
-        device=settings.device,
-    )
+    problem = problem_of(settings, data_dir)
     trained = store.stage("train", partial(_train, problem, settings))
     scores, path_mu = _scores(trained, problem, settings)
     points = difficulty.equal_groups(scores["privacy_loss"], size=1, groups=settings.points, crowding=2.0)[:, 0]

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch_bridge import difficulty, membership, statistics
 from torch_bridge.barriers import barrier, line_losses
 from torch_bridge.batches import PoissonBatches
-from torch_bridge.experiments.problem import Problem, accuracy, label_probabilities, load_problem, mask_without
+from torch_bridge.experiments.problem import Problem, accuracy, label_probabilities, mask_without, problem_of
 from torch_bridge.experiments.rows import train_rows
 from torch_bridge.experiments.store import Arrays, Store, Tick
 from torch_bridge.gradients import gradient_norms
@@ -87,15 +87,7 @@ SCALES = {
 
 def run(settings: Settings, data_dir: str | None, store: Store) -> tuple[dict[str, Any], Arrays]:
     """All stages, and what they say: (numbers, arrays)."""
-    problem = load_problem(
-        settings.data,
-        data_dir,
-        net=settings.net,
-        hidden=settings.hidden,
-        rows=settings.rows,
-        test_rows=settings.test_rows,
-        device=settings.device,
-    )
+    problem = problem_of(settings, data_dir)
     trained = store.stage("train", partial(_train, problem, settings))
     losses = _privacy_losses(trained, problem, settings)
     scores = _scores(trained, problem, settings, losses["used"].values)

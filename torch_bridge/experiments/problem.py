@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,6 +32,36 @@ class Problem:
     def classes(self) -> int:
         """Number of classes."""
         return int(self.labels.max()) + 1
+
+
+class ProblemSettings(Protocol):
+    """What an experiment's settings say of its data and network; the arguments of `load_problem`."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def net(self) -> str: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def rows(self) -> int | None: ...
+    @property
+    def test_rows(self) -> int | None: ...
+    @property
+    def device(self) -> str: ...
+
+
+def problem_of(settings: ProblemSettings, data_dir: str | Path | None) -> Problem:
+    """The data set and network that the settings name."""
+    return load_problem(
+        settings.data,
+        data_dir,
+        net=settings.net,
+        hidden=settings.hidden,
+        rows=settings.rows,
+        test_rows=settings.test_rows,
+        device=settings.device,
+    )
 
 
 def load_problem(

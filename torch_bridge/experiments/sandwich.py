@@ -31,7 +31,7 @@ from bounds.adapted_plans import (
     accumulate,
 )
 from linear.audit import epsilon_lower_bound
-from torch_bridge.experiments.problem import Problem, load_problem
+from torch_bridge.experiments.problem import Problem, problem_of
 from torch_bridge.experiments.store import Arrays, Store, Tick
 from torch_bridge.gradients import clipped_sum, gradient_norms
 
@@ -74,15 +74,7 @@ SCALES = {
 
 def run(settings: Settings, data_dir: str | None, store: Store) -> tuple[dict[str, Any], Arrays]:
     """One stage per algorithm and point: (numbers, arrays)."""
-    problem = load_problem(
-        settings.data,
-        data_dir,
-        net=settings.net,
-        hidden=settings.hidden,
-        rows=settings.rows,
-        test_rows=settings.test_rows,
-        device=settings.device,
-    )
+    problem = problem_of(settings, data_dir)
     points, found = chosen_points(problem, settings), []
     for algorithm in ALGORITHMS:
         for index in points:
